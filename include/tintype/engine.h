@@ -1,0 +1,80 @@
+/// The engine: loads checkpoints and runs requests. Public entry point of the library.
+/// Thread-safety: an Engine and a Model are immutable after construction; requests may run
+/// concurrently and share the machine's cores.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tintype/error.h"
+#include "tintype/image.h"
+#include "tintype/run_context.h"
+#include "tintype/text_to_image.h"
+
+namespace tintype {
+
+struct EngineOptions {
+  int threads = 0;             ///< compute threads; 0 is one per core this process may use
+  std::string device = "cpu";  ///< "cpu", or "reference" (slow, double precision, for checking)
+};
+
+/// One network of a checkpoint.
+struct ComponentInfo {
+  std::string name;            ///< folder: "unet", "vae", "text_encoder"
+  std::string architecture;    ///< class in the checkpoint's config: "UNet2DConditionModel"
+  uint64_t parameters = 0;
+  uint64_t file_bytes = 0;
+  std::string storage;         ///< dtype in the file: "f16", or "f16+f32" when mixed
+};
+
+/// What a checkpoint is, found without loading its weights.
+struct ModelInfo {
+  std::string name;            ///< folder name
+  std::string pipeline;        ///< "StableDiffusionPipeline"
+  std::vector<ComponentInfo> components;
+  int default_width_px = 0, default_height_px = 0;
+  int size_multiple_px = 8;    ///< width and height must be multiples of this
+  std::string default_sampler;
+  std::string prediction_type;
+  uint64_t weight_bytes = 0;   ///< memory the packed weights will take
+  uint64_t peak_bytes = 0;     ///< weights plus activations of one default picture with guidance
+};
+
+/// A checkpoint in memory, shared by any number of requests. Made by Engine::load.
+class Model {
+ public:
+  virtual ~Model() = default;
+  virtual const ModelInfo& info() const = 0;
+};
+
+class Engine {
+ public:
+  /// throws kInvalidArgument: thread count, device name
+  explicit Engine(const EngineOptions& options = {});
+
+  /// Reads a checkpoint folder (diffusers layout).
+  /// throws kNotFound, kCorruptFile, kUnsupported, kOutOfMemory, kCancelled
+  std::shared_ptr<const Model> load(const std::filesystem::path& path,
+                                    const RunContext& context = {}) const;
+
+  /// throws kInvalidArgument naming the field, before any work; kCancelled, kDeadlineExceeded
+  TextToImageResult text_to_image(const Model& model, const TextToImageRequest& request,
+                                  const RunContext& context = {}) const;
+
+ private:
+  EngineOptions options_;
+};
+
+/// Reads configs and tensor headers only. throws as Engine::load
+ModelInfo inspect(const std::filesystem::path& path);
+
+/// "0.1.0"
+std::string version();
+
+/// Highest resident memory of this process so far, bytes; 0 where the system does not tell.
+uint64_t peak_memory_bytes();
+
+}  // namespace tintype

@@ -1,0 +1,49 @@
+/// Progress, cancellation and deadline of one request. Public.
+/// Thread-safety: `cancel()` may be called from any thread (also from a signal handler); the rest
+/// belongs to the thread that runs the request.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string_view>
+
+namespace tintype {
+
+/// The parts of a request, in the order they run.
+enum class Stage { kLoad, kEncodePrompt, kDenoise, kDecode, kSave };
+
+/// Stable lower-case name of a stage ("denoise"), as printed in JSON.
+std::string_view to_string(Stage stage) noexcept;
+
+/// One report: `step` of `steps` parts of `stage` are done (0 of n announces the stage).
+struct Progress {
+  Stage stage;
+  int step;
+  int steps;
+};
+
+class RunContext {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  /// Called on the running thread after each step. An exception it throws ends the request.
+  std::function<void(const Progress&)> on_progress;
+  /// Checked between steps; unset means no limit.
+  std::optional<Clock::time_point> deadline;
+
+  /// Ask the request to stop; it ends with ErrorKind::kCancelled within one step.
+  void cancel() noexcept { cancelled_.store(true, std::memory_order_relaxed); }
+  bool cancelled() const noexcept { return cancelled_.load(std::memory_order_relaxed); }
+
+  /// throws kCancelled or kDeadlineExceeded; called between steps, never inside kernels
+  void check() const;
+  /// Reports progress, then checks.
+  void report(Stage stage, int step, int steps) const;
+
+ private:
+  std::atomic<bool> cancelled_{false};
+};
+
+}  // namespace tintype

@@ -1,0 +1,8 @@
+/// Everything public.
+#pragma once
+
+#include "tintype/engine.h"
+#include "tintype/error.h"
+#include "tintype/image.h"
+#include "tintype/run_context.h"
+#include "tintype/text_to_image.h"
