@@ -1,0 +1,116 @@
+/// The contract between ops and a device: a short list of primitives, each also written in the
+/// plainest form by the reference backend, which is every other backend's test twin.
+/// Callers are src/ops and src/nn, which have checked every argument: implementations only compute.
+/// Layouts: image activations [B,H,W,C], tokens [B,S,C], all f32 unless said otherwise.
+/// Thread-safety: const methods may run concurrently; a backend keeps no per-request state.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "tensor/allocator.h"
+#include "tensor/tensor.h"
+
+namespace tintype {
+
+enum class Activation : uint8_t { kNone, kSilu, kGelu, kQuickGelu };
+std::string_view to_string(Activation activation);
+
+/// A weight matrix or filter in whatever form its backend multiplies fastest. Immutable.
+class PackedWeight {
+ public:
+  PackedWeight(const Shape& shape, size_t bytes) : shape_(shape), bytes_(bytes) {}
+  virtual ~PackedWeight() = default;
+  PackedWeight(const PackedWeight&) = delete;
+  PackedWeight& operator=(const PackedWeight&) = delete;
+
+  /// [N,K] for linear, [O,I,kh,kw] for convolution: the checkpoint's shape.
+  const Shape& shape() const { return shape_; }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  Shape shape_;
+  size_t bytes_;
+};
+
+/// What happens to a product before it is stored, in this order. Each member may be null.
+struct Epilogue {
+  const Tensor* bias = nullptr;        ///< [N]
+  const Tensor* image_bias = nullptr;  ///< [B,N], added to every position of its image or sequence
+  Activation activation = Activation::kNone;
+  const Tensor* residual = nullptr;    ///< shape of the output
+};
+
+struct Conv2dGeometry {
+  int stride = 1;
+  int pad_top = 0, pad_left = 0, pad_bottom = 0, pad_right = 0;
+};
+
+struct AttentionOptions {
+  int heads = 1;
+  float scale = 1.0f;   ///< multiplies q k^T
+  bool causal = false;  ///< position i sees positions 0..i
+};
+
+struct WeightedTerm {
+  float weight;
+  const Tensor* tensor;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual Device device() const = 0;
+  virtual Allocator& allocator() const = 0;
+
+  /// Gives cached, unused memory back to the system; called between the stages of a request.
+  virtual void trim() const {}
+  /// Compute threads for calls from this thread; results do not depend on it.
+  virtual void use_threads(int) const {}
+
+  /// Host bytes to this device and back; shapes and dtypes equal.
+  virtual void copy_from_host(const Tensor& host, Tensor& out) const = 0;
+  virtual void copy_to_host(const Tensor& x, Tensor& host) const = 0;
+  /// Any float dtype to any float dtype, round to nearest even.
+  virtual void cast(const Tensor& x, Tensor& out) const = 0;
+
+  /// weight [N,K], f32 | f16 | bf16, in host memory
+  virtual std::unique_ptr<PackedWeight> pack_linear(const Tensor& weight) const = 0;
+  /// weight [O,I,kh,kw], f32 | f16 | bf16, in host memory
+  virtual std::unique_ptr<PackedWeight> pack_conv2d(const Tensor& weight) const = 0;
+  /// out[..., n] = epilogue(sum_k x[..., k] w[n, k])
+  virtual void linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilogue,
+                      Tensor& out) const = 0;
+  /// Cross-correlation over [B,H,W,I], zero padded.
+  virtual void conv2d(const Tensor& x, const PackedWeight& weight, const Conv2dGeometry& geometry,
+                      const Epilogue& epilogue, Tensor& out) const = 0;
+  /// out[b] = scale * a[b] @ b[b] (or b[b]^T); a [B,M,K], b [B,K,N] or [B,N,K]
+  virtual void matmul(const Tensor& a, const Tensor& b, bool transpose_b, float scale,
+                      Tensor& out) const = 0;
+  /// Over the last axis. causal: row i of [..., S, T] sees columns 0..i
+  virtual void softmax(const Tensor& x, bool causal, Tensor& out) const = 0;
+  /// q [B,S,H*D], k and v [B,T,H*D] -> [B,S,H*D]
+  virtual void attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                         const AttentionOptions& options, Tensor& out) const = 0;
+  /// Over the last axis; weight, bias [C]
+  virtual void layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps,
+                          Tensor& out) const = 0;
+  /// x [B,...,C], statistics over positions and C/groups channels; weight, bias [C]
+  virtual void group_norm(const Tensor& x, int groups, const Tensor& weight, const Tensor& bias,
+                          float eps, Activation activation, Tensor& out) const = 0;
+  virtual void activation(const Tensor& x, Activation activation, Tensor& out) const = 0;
+  /// x [..., 2C] -> x[..., :C] * gelu(x[..., C:])
+  virtual void geglu(const Tensor& x, Tensor& out) const = 0;
+  /// out = sum_i weight_i * tensor_i, all of one shape, summed in the order given
+  virtual void weighted_sum(std::span<const WeightedTerm> terms, Tensor& out) const = 0;
+  virtual void concat_last(const Tensor& a, const Tensor& b, Tensor& out) const = 0;
+  /// x [B,H,W,C] -> out [B,H',W',C], source index floor(i * H / H')
+  virtual void upsample_nearest(const Tensor& x, Tensor& out) const = 0;
+  /// table [V,E], ids [...] i32 in 0..V-1 -> [..., E]
+  virtual void embedding(const Tensor& table, const Tensor& ids, Tensor& out) const = 0;
+};
+
+}  // namespace tintype

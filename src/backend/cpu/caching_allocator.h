@@ -1,0 +1,34 @@
+/// Host memory for activations, kept for reuse: a denoise step asks for the same few sizes over and
+/// over, and fresh pages from the system cost more than the small ops that fill them.
+/// Thread-safe (one mutex). Blocks may outlive the allocator object; they then go to the system.
+#pragma once
+
+#include <memory>
+
+#include "tensor/allocator.h"
+
+namespace tintype::cpu {
+
+class CachingAllocator final : public Allocator {
+ public:
+  /// `budget_bytes` bounds live plus cached bytes; 0 is no bound.
+  explicit CachingAllocator(uint64_t budget_bytes = 0);
+  ~CachingAllocator() override;
+
+  /// Takes the smallest cached block that wastes at most an eighth; otherwise asks the system,
+  /// giving cached blocks back first when the peak would rise. throws kOutOfMemory naming the budget
+  std::shared_ptr<Storage> allocate(size_t bytes) override;
+  AllocatorStats stats() const override;
+  /// Gives every cached block back to the system: between the stages of a request.
+  void trim();
+
+ private:
+  class Pool;
+  std::shared_ptr<Pool> pool_;
+};
+
+/// 64-byte aligned memory for weights; large blocks ask for huge pages, which spares the products'
+/// long panel walks most of their TLB misses. throws kOutOfMemory
+std::shared_ptr<float[]> allocate_weights(size_t floats);
+
+}  // namespace tintype::cpu

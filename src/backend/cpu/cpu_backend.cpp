@@ -1,0 +1,228 @@
+#include "backend/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "backend/cpu/attention.h"
+#include "backend/cpu/caching_allocator.h"
+#include "backend/cpu/product.h"
+#include "backend/cpu/rowwise.h"
+#include "backend/cpu/thread_team.h"
+
+namespace tintype {
+namespace cpu {
+namespace {
+
+class PanelWeight final : public PackedWeight {
+ public:
+  PanelWeight(const Shape& shape, std::shared_ptr<float[]> panels, size_t floats)
+      : PackedWeight(shape, floats * sizeof(float)), panels_(std::move(panels)) {}
+  const float* panels() const { return panels_.get(); }
+
+ private:
+  std::shared_ptr<float[]> panels_;
+};
+
+std::unique_ptr<PackedWeight> pack(const Shape& shape, const PanelSource& source) {
+  const size_t floats = static_cast<size_t>(panels_size(source.taps * source.depth, source.columns));
+  std::shared_ptr<float[]> panels = allocate_weights(floats);
+  pack_panels(source, panels.get());
+  return std::make_unique<PanelWeight>(shape, std::move(panels), floats);
+}
+
+const float* data_or_null(const Tensor* x) { return x ? x->data<float>() : nullptr; }
+
+ProductEpilogue raw(const Epilogue& e, int64_t rows_per_image) {
+  return {.bias = data_or_null(e.bias),
+          .image_bias = data_or_null(e.image_bias),
+          .rows_per_image = std::max<int64_t>(rows_per_image, 1),
+          .activation = e.activation,
+          .residual = data_or_null(e.residual)};
+}
+
+NormArgs norm_args(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps,
+                   Tensor& out) {
+  return {.x = x.data<float>(),
+          .channels = x.dim(-1),
+          .weight = weight.data<float>(),
+          .bias = bias.data<float>(),
+          .eps = eps,
+          .out = out.mutable_data<float>()};
+}
+
+void copy_bytes(const Tensor& from, Tensor& to) {
+  if (from.nbytes()) std::memcpy(to.mutable_bytes(), from.bytes(), from.nbytes());
+}
+
+/// Runs body(row) over `rows` rows of `floats_per_row`, several rows a task.
+template <typename Body>
+void for_rows(int64_t rows, int64_t floats_per_row, const Body& body) {
+  const int64_t rows_per_task = std::max<int64_t>((1 << 15) / std::max<int64_t>(floats_per_row, 1), 1);
+  parallel_for((rows + rows_per_task - 1) / rows_per_task, [&](int64_t task, int) {
+    const int64_t last = std::min((task + 1) * rows_per_task, rows);
+    for (int64_t row = task * rows_per_task; row < last; ++row) body(row);
+  });
+}
+
+class CpuBackend final : public Backend {
+ public:
+  Device device() const override { return Device::kCpu; }
+  Allocator& allocator() const override { return allocator_; }
+  void trim() const override { allocator_.trim(); }
+  void use_threads(int count) const override { set_thread_count(count); }
+
+  void copy_from_host(const Tensor& host, Tensor& out) const override { copy_bytes(host, out); }
+  void copy_to_host(const Tensor& x, Tensor& host) const override { copy_bytes(x, host); }
+  void cast(const Tensor& x, Tensor& out) const override {
+    cpu::cast(x.bytes(), x.dtype(), x.numel(), out.dtype(), out.mutable_bytes());
+  }
+
+  std::unique_ptr<PackedWeight> pack_linear(const Tensor& weight) const override {
+    const int64_t n = weight.dim(0), k = weight.dim(1);
+    return pack(weight.shape(), {.data = weight.bytes(), .dtype = weight.dtype(), .depth = k,
+                                 .columns = n, .k_stride = 1, .n_stride = k});
+  }
+  std::unique_ptr<PackedWeight> pack_conv2d(const Tensor& weight) const override {
+    const int64_t in = weight.dim(1), taps = weight.dim(2) * weight.dim(3);
+    return pack(weight.shape(),
+                {.data = weight.bytes(), .dtype = weight.dtype(), .taps = taps, .depth = in,
+                 .columns = weight.dim(0), .tap_stride = 1, .k_stride = taps,
+                 .n_stride = in * taps});
+  }
+
+  void linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilogue,
+              Tensor& out) const override {
+    const int64_t columns = weight.shape()[0], depth = weight.shape()[1];
+    if (out.numel() == 0) return;
+    const int64_t rows = out.numel() / columns;
+    product({.rows = {.width = rows, .channels = depth, .out_width = rows},
+             .x = x.data<float>(),
+             .panels = static_cast<const PanelWeight&>(weight).panels(),
+             .columns = columns,
+             .epilogue = raw(epilogue, rows / x.dim(0)),
+             .out = out.mutable_data<float>()});
+  }
+
+  void conv2d(const Tensor& x, const PackedWeight& weight, const Conv2dGeometry& g,
+              const Epilogue& epilogue, Tensor& out) const override {
+    product({.rows = {.images = x.dim(0), .height = x.dim(1), .width = x.dim(2),
+                      .channels = x.dim(3), .out_height = out.dim(1), .out_width = out.dim(2),
+                      .kernel_h = weight.shape()[2], .kernel_w = weight.shape()[3],
+                      .stride = g.stride, .pad_top = g.pad_top, .pad_left = g.pad_left},
+             .x = x.data<float>(),
+             .panels = static_cast<const PanelWeight&>(weight).panels(),
+             .columns = out.dim(3),
+             .epilogue = raw(epilogue, out.dim(1) * out.dim(2)),
+             .out = out.mutable_data<float>()});
+  }
+
+  void matmul(const Tensor& a, const Tensor& b, bool transpose_b, float scale,
+              Tensor& out) const override {
+    const int64_t rows = a.dim(1), depth = a.dim(2), columns = out.dim(2);
+    const Tensor panels = empty(allocator_, Shape{panels_size(depth, columns)});
+    float* packed = const_cast<float*>(panels.data<float>());
+    for (int64_t i = 0; i < a.dim(0) && rows * columns > 0; ++i) {
+      pack_panels({.data = b.bytes() + i * depth * columns * static_cast<int64_t>(sizeof(float)),
+                   .depth = depth, .columns = columns, .k_stride = transpose_b ? 1 : columns,
+                   .n_stride = transpose_b ? depth : 1},
+                  packed);
+      product({.rows = {.width = rows, .channels = depth, .out_width = rows},
+               .x = a.data<float>() + i * rows * depth,
+               .panels = packed,
+               .columns = columns,
+               .epilogue = {.scale = scale},
+               .out = out.mutable_data<float>() + i * rows * columns});
+    }
+  }
+
+  void softmax(const Tensor& x, bool causal, Tensor& out) const override {
+    if (x.numel() == 0) return;
+    cpu::softmax(x.data<float>(), x.numel() / x.dim(-1), x.dim(-1), causal ? x.dim(-2) : 1, causal,
+                 out.mutable_data<float>());
+  }
+
+  void attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                 const AttentionOptions& options, Tensor& out) const override {
+    cpu::attention({.images = q.dim(0), .queries = q.dim(1), .keys = k.dim(1),
+                    .heads = options.heads, .head_width = q.dim(2) / options.heads,
+                    .scale = options.scale, .causal = options.causal, .q = q.data<float>(),
+                    .k = k.data<float>(), .v = v.data<float>(), .out = out.mutable_data<float>()},
+                   allocator_);
+  }
+
+  void layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps,
+                  Tensor& out) const override {
+    NormArgs args = norm_args(x, weight, bias, eps, out);
+    args.positions = x.numel() / x.dim(-1);
+    cpu::layer_norm(args);
+  }
+  void group_norm(const Tensor& x, int groups, const Tensor& weight, const Tensor& bias, float eps,
+                  Activation activation, Tensor& out) const override {
+    if (x.numel() == 0) return;
+    NormArgs args = norm_args(x, weight, bias, eps, out);
+    args.images = x.dim(0);
+    args.positions = x.numel() / x.dim(0) / x.dim(-1);
+    args.groups = groups;
+    args.activation = activation;
+    cpu::group_norm(args);
+  }
+
+  void activation(const Tensor& x, Activation kind, Tensor& out) const override {
+    cpu::activate(x.data<float>(), x.numel(), kind, out.mutable_data<float>());
+  }
+  void geglu(const Tensor& x, Tensor& out) const override {
+    const int64_t columns = out.dim(-1);
+    cpu::geglu(x.data<float>(), columns ? out.numel() / columns : 0, columns,
+               out.mutable_data<float>());
+  }
+  void weighted_sum(std::span<const WeightedTerm> terms, Tensor& out) const override {
+    std::vector<SumTerm> raw_terms;
+    for (const WeightedTerm& term : terms)
+      raw_terms.push_back({term.weight, term.tensor->data<float>()});
+    cpu::weighted_sum(raw_terms, out.numel(), out.mutable_data<float>());
+  }
+
+  void concat_last(const Tensor& a, const Tensor& b, Tensor& out) const override {
+    const int64_t left = a.dim(-1), right = b.dim(-1), width = left + right;
+    if (out.numel() == 0) return;
+    const float *from_a = a.data<float>(), *from_b = b.data<float>();
+    float* to = out.mutable_data<float>();
+    for_rows(out.numel() / width, width, [&](int64_t row) {
+      std::copy_n(from_a + row * left, left, to + row * width);
+      std::copy_n(from_b + row * right, right, to + row * width + left);
+    });
+  }
+  void upsample_nearest(const Tensor& x, Tensor& out) const override {
+    const int64_t height = out.dim(1), width = out.dim(2), channels = out.dim(3);
+    const float* from = x.data<float>();
+    float* to = out.mutable_data<float>();
+    for_rows(out.dim(0) * height, width * channels, [&](int64_t line) {
+      const int64_t y = line % height * x.dim(1) / height;
+      const float* source = from + (line / height * x.dim(1) + y) * x.dim(2) * channels;
+      for (int64_t column = 0; column < width; ++column)
+        std::copy_n(source + column * x.dim(2) / width * channels, channels,
+                    to + (line * width + column) * channels);
+    });
+  }
+  void embedding(const Tensor& table, const Tensor& ids, Tensor& out) const override {
+    const int64_t width = table.dim(1);
+    const int32_t* id = ids.data<int32_t>();
+    for (int64_t i = 0; i < ids.numel(); ++i)
+      std::copy_n(table.data<float>() + id[i] * width, width,
+                  out.mutable_data<float>() + i * width);
+  }
+
+ private:
+  mutable CachingAllocator allocator_;
+};
+
+}  // namespace
+}  // namespace cpu
+
+const Backend& cpu_backend() {
+  static const cpu::CpuBackend backend;
+  return backend;
+}
+
+}  // namespace tintype

@@ -1,0 +1,68 @@
+/// Matrix product and convolution as one operation: an indirect product. Each output row (a token or
+/// an output pixel) is the dot product of `taps` runs of `depth` inputs with a packed weight panel;
+/// where the runs lie is a table of pointers, so convolution needs no im2col copy and zero padding
+/// is a pointer to zeros.
+/// Every output is summed over k in one fixed order, whatever the tile, batch or thread: the same
+/// row gives the same bits alone, in a batch and on any number of threads.
+/// Thread-safe: no state.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "backend/backend.h"
+
+namespace tintype::cpu {
+
+/// Where the inputs of each output row lie. A linear layer is a 1x1 convolution over one image of
+/// height 1.
+struct RowGeometry {
+  int64_t images = 1, height = 1, width = 1, channels = 0;  ///< input [images,height,width,channels]
+  int64_t out_height = 1, out_width = 1;
+  int64_t kernel_h = 1, kernel_w = 1;
+  int64_t stride = 1, pad_top = 0, pad_left = 0;
+
+  int64_t rows() const { return images * out_height * out_width; }
+  int64_t taps() const { return kernel_h * kernel_w; }
+};
+
+/// Raw pointers of an Epilogue. `rows_per_image` maps a row to its image_bias.
+struct ProductEpilogue {
+  const float* bias = nullptr;
+  const float* image_bias = nullptr;
+  int64_t rows_per_image = 1;
+  Activation activation = Activation::kNone;
+  const float* residual = nullptr;
+  float scale = 1.0f;  ///< multiplies the sum first
+};
+
+struct ProductArgs {
+  RowGeometry rows;
+  const float* x = nullptr;
+  const float* panels = nullptr;  ///< pack_panels' output
+  int64_t columns = 0;            ///< N
+  ProductEpilogue epilogue;
+  float* out = nullptr;           ///< [rows, columns]
+};
+
+/// The weight matrix B [K,N] is given by strides: element (k, n) is at k * k_stride + n * n_stride.
+/// For convolution k runs over taps, then channels: (tap, c) is at tap * tap_stride + c * k_stride.
+struct PanelSource {
+  const std::byte* data = nullptr;
+  DType dtype = DType::kF32;      ///< f32 | f16 | bf16
+  int64_t taps = 1, depth = 0, columns = 0;
+  int64_t tap_stride = 0, k_stride = 0, n_stride = 0;
+};
+
+/// Floats that pack_panels writes for K = taps * depth rows and `columns` columns.
+int64_t panels_size(int64_t k, int64_t columns);
+/// Packs B into column panels as wide as two vector registers (the last one as wide as one, when
+/// that is enough), each [K][width], columns past N zero.
+void pack_panels(const PanelSource& source, float* panels);
+
+void product(const ProductArgs& args);
+
+/// Vector width in bytes and name of the instruction set in use ("AVX3", "AVX2", ...).
+const char* instruction_set();
+
+}  // namespace tintype::cpu

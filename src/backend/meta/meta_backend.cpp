@@ -1,0 +1,98 @@
+#include "backend/meta/meta_backend.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace tintype {
+namespace {
+
+thread_local int64_t live = 0, peak = 0;
+
+void count(size_t bytes) {
+  live += static_cast<int64_t>(bytes);
+  peak = std::max(peak, live);
+}
+
+class MetaStorage final : public Storage {
+ public:
+  explicit MetaStorage(size_t bytes) : Storage(nullptr, bytes, Device::kMeta) { count(bytes); }
+  ~MetaStorage() override { live -= static_cast<int64_t>(bytes()); }
+};
+
+class MetaAllocator final : public Allocator {
+ public:
+  std::shared_ptr<Storage> allocate(size_t bytes) override {
+    return std::make_shared<MetaStorage>(bytes);
+  }
+  AllocatorStats stats() const override { return {}; }  // see MetaMemory
+};
+
+class MetaWeight final : public PackedWeight {
+ public:
+  MetaWeight(const Shape& shape, size_t bytes)
+      : PackedWeight(shape, bytes), storage_(bytes) {}
+
+ private:
+  MetaStorage storage_;
+};
+
+/// The CPU packs columns into panels of at least this many floats.
+constexpr int64_t kPanelColumns = 16;
+
+class MetaBackend final : public Backend {
+ public:
+  Device device() const override { return Device::kMeta; }
+  Allocator& allocator() const override { return allocator_; }
+
+  void copy_from_host(const Tensor&, Tensor&) const override {}
+  void copy_to_host(const Tensor&, Tensor& host) const override {
+    std::memset(host.mutable_bytes(), 0, host.nbytes());
+  }
+  std::unique_ptr<PackedWeight> pack_linear(const Tensor& weight) const override {
+    const int64_t columns = weight.dim(0);
+    if (columns == 0) return std::make_unique<MetaWeight>(weight.shape(), 0);
+    const int64_t padded = (columns + kPanelColumns - 1) / kPanelColumns * kPanelColumns;
+    const int64_t floats = weight.numel() / columns * padded;
+    return std::make_unique<MetaWeight>(weight.shape(), static_cast<size_t>(floats) * sizeof(float));
+  }
+  std::unique_ptr<PackedWeight> pack_conv2d(const Tensor& weight) const override {
+    return pack_linear(weight);
+  }
+  void attention(const Tensor&, const Tensor& k, const Tensor& v, const AttentionOptions&,
+                 Tensor&) const override {
+    // The CPU packs keys and values for the length of the call.
+    const MetaStorage packed(k.nbytes() + v.nbytes());
+  }
+
+  void cast(const Tensor&, Tensor&) const override {}
+  void linear(const Tensor&, const PackedWeight&, const Epilogue&, Tensor&) const override {}
+  void conv2d(const Tensor&, const PackedWeight&, const Conv2dGeometry&, const Epilogue&,
+              Tensor&) const override {}
+  void matmul(const Tensor&, const Tensor&, bool, float, Tensor&) const override {}
+  void softmax(const Tensor&, bool, Tensor&) const override {}
+  void layer_norm(const Tensor&, const Tensor&, const Tensor&, float, Tensor&) const override {}
+  void group_norm(const Tensor&, int, const Tensor&, const Tensor&, float, Activation,
+                  Tensor&) const override {}
+  void activation(const Tensor&, Activation, Tensor&) const override {}
+  void geglu(const Tensor&, Tensor&) const override {}
+  void weighted_sum(std::span<const WeightedTerm>, Tensor&) const override {}
+  void concat_last(const Tensor&, const Tensor&, Tensor&) const override {}
+  void upsample_nearest(const Tensor&, Tensor&) const override {}
+  void embedding(const Tensor&, const Tensor&, Tensor&) const override {}
+
+ private:
+  mutable MetaAllocator allocator_;
+};
+
+}  // namespace
+
+const Backend& meta_backend() {
+  static const MetaBackend backend;
+  return backend;
+}
+
+MetaMemory::MetaMemory() : start_(live) { peak = live; }
+uint64_t MetaMemory::live_bytes() const { return static_cast<uint64_t>(live - start_); }
+uint64_t MetaMemory::peak_bytes() const { return static_cast<uint64_t>(peak - start_); }
+
+}  // namespace tintype

@@ -1,0 +1,136 @@
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "backend/reference/reference_impl.h"
+
+namespace tintype::reference {
+namespace {
+
+/// Applies the epilogue to the product of row `row` (of `rows_per_image` an image), column `n`.
+double finish(double sum, const Epilogue& epilogue, int64_t row, int64_t rows_per_image, int64_t n,
+              int64_t columns) {
+  if (epilogue.bias) sum += epilogue.bias->data<float>()[n];
+  if (epilogue.image_bias)
+    sum += epilogue.image_bias->data<float>()[row / rows_per_image * columns + n];
+  sum = activate(sum, epilogue.activation);
+  if (epilogue.residual) sum += epilogue.residual->data<float>()[row * columns + n];
+  return sum;
+}
+
+/// In place; `visible` leading entries take part, the others become 0.
+void softmax_row(std::vector<double>& row, int64_t visible) {
+  const double top = *std::max_element(row.begin(), row.begin() + visible);
+  double total = 0;
+  for (int64_t t = 0; t < visible; ++t) total += row[t] = std::exp(row[t] - top);
+  for (int64_t t = 0; t < static_cast<int64_t>(row.size()); ++t)
+    row[t] = t < visible ? row[t] / total : 0.0;
+}
+
+}  // namespace
+
+void linear(const Tensor& x, const PlainWeight& weight, const Epilogue& epilogue, Tensor& out) {
+  const int64_t columns = weight.shape()[0], depth = weight.shape()[1];
+  const int64_t rows = depth == 0 ? out.numel() / std::max<int64_t>(columns, 1) : x.numel() / depth;
+  const int64_t rows_per_image = rows / std::max<int64_t>(x.dim(0), 1);
+  const float* in = x.data<float>();
+  float* to = out.mutable_data<float>();
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t n = 0; n < columns; ++n) {
+      double sum = 0;
+      for (int64_t k = 0; k < depth; ++k)
+        sum += static_cast<double>(in[row * depth + k]) * weight.values()[n * depth + k];
+      to[row * columns + n] =
+          static_cast<float>(finish(sum, epilogue, row, rows_per_image, n, columns));
+    }
+  }
+}
+
+void conv2d(const Tensor& x, const PlainWeight& weight, const Conv2dGeometry& g,
+            const Epilogue& epilogue, Tensor& out) {
+  const int64_t height = x.dim(1), width = x.dim(2), in_channels = x.dim(3);
+  const int64_t out_height = out.dim(1), out_width = out.dim(2), out_channels = out.dim(3);
+  const int64_t kernel_h = weight.shape()[2], kernel_w = weight.shape()[3];
+  const float* in = x.data<float>();
+  float* to = out.mutable_data<float>();
+  for (int64_t row = 0; row < out.dim(0) * out_height * out_width; ++row) {
+    const int64_t image = row / (out_height * out_width);
+    const int64_t top = row / out_width % out_height * g.stride - g.pad_top;
+    const int64_t left = row % out_width * g.stride - g.pad_left;
+    for (int64_t o = 0; o < out_channels; ++o) {
+      double sum = 0;
+      for (int64_t i = 0; i < kernel_h; ++i) {
+        for (int64_t j = 0; j < kernel_w; ++j) {
+          const int64_t y = top + i, column = left + j;
+          if (y < 0 || y >= height || column < 0 || column >= width) continue;
+          const float* pixel = in + ((image * height + y) * width + column) * in_channels;
+          for (int64_t c = 0; c < in_channels; ++c)
+            sum += static_cast<double>(pixel[c]) *
+                   weight.values()[((o * in_channels + c) * kernel_h + i) * kernel_w + j];
+        }
+      }
+      to[row * out_channels + o] = static_cast<float>(
+          finish(sum, epilogue, row, out_height * out_width, o, out_channels));
+    }
+  }
+}
+
+void matmul(const Tensor& a, const Tensor& b, bool transpose_b, float scale, Tensor& out) {
+  const int64_t rows = a.dim(1), depth = a.dim(2), columns = out.dim(2);
+  for (int64_t image = 0; image < a.dim(0); ++image) {
+    const float* left = a.data<float>() + image * rows * depth;
+    const float* right = b.data<float>() + image * depth * columns;
+    float* to = out.mutable_data<float>() + image * rows * columns;
+    for (int64_t m = 0; m < rows; ++m) {
+      for (int64_t n = 0; n < columns; ++n) {
+        double sum = 0;
+        for (int64_t k = 0; k < depth; ++k)
+          sum += static_cast<double>(left[m * depth + k]) *
+                 (transpose_b ? right[n * depth + k] : right[k * columns + n]);
+        to[m * columns + n] = static_cast<float>(sum * scale);
+      }
+    }
+  }
+}
+
+void softmax(const Tensor& x, bool causal, Tensor& out) {
+  const int64_t columns = x.dim(-1);
+  if (x.numel() == 0) return;
+  std::vector<double> row(static_cast<size_t>(columns));
+  for (int64_t r = 0; r < x.numel() / columns; ++r) {
+    const float* in = x.data<float>() + r * columns;
+    std::copy(in, in + columns, row.begin());
+    softmax_row(row, causal ? r % x.dim(-2) + 1 : columns);
+    float* to = out.mutable_data<float>() + r * columns;
+    for (int64_t t = 0; t < columns; ++t) to[t] = static_cast<float>(row[t]);
+  }
+}
+
+void attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
+               Tensor& out) {
+  const int64_t queries = q.dim(1), keys = k.dim(1), width = q.dim(2);
+  const int64_t head_width = width / options.heads;
+  std::vector<double> row(static_cast<size_t>(keys));
+  for (int64_t cell = 0; cell < q.dim(0) * queries * options.heads; ++cell) {
+    const int64_t head = cell % options.heads, position = cell / options.heads;
+    const int64_t image = position / queries, s = position % queries;
+    const float* query = q.data<float>() + position * width + head * head_width;
+    const int64_t base = image * keys * width + head * head_width;
+    const int64_t visible = options.causal ? s + 1 : keys;
+    for (int64_t t = 0; t < visible; ++t) {
+      double sum = 0;
+      for (int64_t d = 0; d < head_width; ++d)
+        sum += static_cast<double>(query[d]) * k.data<float>()[base + t * width + d];
+      row[t] = sum * options.scale;
+    }
+    softmax_row(row, visible);
+    float* to = out.mutable_data<float>() + position * width + head * head_width;
+    for (int64_t d = 0; d < head_width; ++d) {
+      double sum = 0;
+      for (int64_t t = 0; t < visible; ++t) sum += row[t] * v.data<float>()[base + t * width + d];
+      to[d] = static_cast<float>(sum);
+    }
+  }
+}
+
+}  // namespace tintype::reference

@@ -1,0 +1,48 @@
+#include "backend/registry.h"
+
+#include <array>
+
+#include "backend/cpu/cpu_backend.h"
+#include "backend/meta/meta_backend.h"
+#include "backend/reference/reference_backend.h"
+#include "base/text.h"
+
+namespace tintype {
+namespace {
+
+constexpr std::array kDevices = {Device::kCpu, Device::kReference};
+
+}  // namespace
+
+std::string_view to_string(Activation activation) {
+  switch (activation) {
+    case Activation::kNone: return "none";
+    case Activation::kSilu: return "silu";
+    case Activation::kGelu: return "gelu";
+    case Activation::kQuickGelu: return "quick_gelu";
+  }
+  return "?";
+}
+
+const Backend& backend_for(Device device) {
+  switch (device) {
+    case Device::kCpu: return cpu_backend();
+    case Device::kReference: return reference_backend();
+    case Device::kMeta: return meta_backend();
+  }
+  fail(ErrorKind::kUnsupported, "backend", "this build has no backend for device ", device);
+}
+
+std::span<const Device> available_devices() { return kDevices; }
+
+Device parse_device(std::string_view name) {
+  std::string known;
+  for (const Device device : kDevices) {
+    if (name == to_string(device)) return device;
+    known += cat(known.empty() ? "" : ", ", to_string(device));
+  }
+  fail(ErrorKind::kInvalidArgument, "device", "must be one of ", known, ", got \"",
+       printable(name), "\"");
+}
+
+}  // namespace tintype
