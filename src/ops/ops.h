@@ -1,0 +1,76 @@
+/// Values in, value out: each op checks its arguments, allocates the result on its input's device
+/// and dispatches. Errors are kInvalidArgument with the op's name; all tensors of a call share one
+/// device; f32 unless said otherwise. Thread-safe: no state.
+#pragma once
+
+#include <initializer_list>
+
+#include "backend/backend.h"
+#include "tensor/tensor.h"
+
+namespace tintype::ops {
+
+/// Uninitialised tensor on `device`.
+Tensor empty(const Shape& shape, DType dtype, Device device);
+/// Copies between host memory and a device; the same handle when x is already there.
+Tensor to_device(const Tensor& host, Device device);
+Tensor to_host(const Tensor& x);
+/// Elementwise conversion between f32, f16 and bf16, round to nearest even.
+Tensor cast(const Tensor& x, DType dtype);
+
+/// out[..., n] = sum_k x[..., k] w[n, k], then the epilogue.
+/// x [..., K]; weight packed [N,K]; returns [..., N]
+Tensor linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilogue = {});
+
+/// 2-D cross-correlation, zero padded. x [B,H,W,I]; weight packed [O,I,kh,kw]; returns [B,H',W',O]
+Tensor conv2d(const Tensor& x, const PackedWeight& weight, const Conv2dGeometry& geometry,
+              const Epilogue& epilogue = {});
+
+/// scale * a @ b, or a @ b^T. a [B,M,K], b [B,K,N] ([B,N,K] when transposed); returns [B,M,N]
+Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_b = false, float scale = 1.0f);
+
+/// Over the last axis; causal: row i of the last two axes [S,T] sees columns 0..i.
+Tensor softmax(const Tensor& x, bool causal = false);
+
+/// softmax(scale q k^T) v per head, without the [S,T] matrix in memory where the backend can.
+/// q [B,S,H*D]; k, v [B,T,H*D]; returns [B,S,H*D]
+/// source  Vaswani et al. 2017, arXiv:1706.03762
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                 const AttentionOptions& options);
+
+/// (x - mean) / sqrt(var + eps) * weight + bias over the last axis; weight, bias [C].
+/// source  Ba et al. 2016, arXiv:1607.06450
+Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps);
+
+/// Normalises each of `groups` channel groups over all positions of an image, then activates.
+/// x [B,...,C], C divisible by groups; weight, bias [C].
+/// source  Wu & He 2018, arXiv:1803.08494
+Tensor group_norm(const Tensor& x, int groups, const Tensor& weight, const Tensor& bias, float eps,
+                  Activation activation = Activation::kNone);
+
+/// silu: x*sigmoid(x); gelu: exact (erf); quick_gelu: x*sigmoid(1.702x)
+Tensor activation(const Tensor& x, Activation activation);
+inline Tensor silu(const Tensor& x) { return activation(x, Activation::kSilu); }
+
+/// x [..., 2C] -> x[..., :C] * gelu(x[..., C:]).  source  Shazeer 2020, arXiv:2002.05202
+Tensor geglu(const Tensor& x);
+
+/// sum_i weight_i * tensor_i, one shape, summed left to right. The step rules of samplers use it.
+Tensor weighted_sum(std::initializer_list<WeightedTerm> terms);
+Tensor weighted_sum(std::span<const WeightedTerm> terms);
+inline Tensor add(const Tensor& a, const Tensor& b) {
+  return weighted_sum({{1.0f, &a}, {1.0f, &b}});
+}
+
+/// Joins along the last axis.
+Tensor concat_last(const Tensor& a, const Tensor& b);
+/// Joins along the first axis (a copy): the two halves of classifier-free guidance.
+Tensor concat_first(const Tensor& a, const Tensor& b);
+
+/// Nearest-neighbour resize of [B,H,W,C]; source index floor(i * H / height), as PyTorch "nearest".
+Tensor upsample_nearest(const Tensor& x, int64_t height, int64_t width);
+
+/// Rows of table [V,E] by ids [...] (i32, 0..V-1, checked); returns [..., E]
+Tensor embedding(const Tensor& table, const Tensor& ids);
+
+}  // namespace tintype::ops

@@ -1,0 +1,128 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "backend/registry.h"
+#include "ops/op_cases.h"
+#include "ops/ops.h"
+
+namespace tintype::testing {
+namespace {
+
+class OpCases : public ::testing::TestWithParam<size_t> {};
+
+std::string case_name(const ::testing::TestParamInfo<size_t>& param) {
+  std::string name = cat(param.index, "_", op_cases()[param.param].op);
+  return name;
+}
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() &&
+         (a.nbytes() == 0 || std::memcmp(a.bytes(), b.bytes(), a.nbytes()) == 0);
+}
+
+TEST_P(OpCases, EveryBackendMatchesTheReference) {
+  const OpCase& c = op_cases()[GetParam()];
+  const Tensor expected = ops::to_host(c.run(Device::kReference));
+  for (const Device device : available_devices()) {
+    if (device == Device::kReference) continue;
+    const Tensor actual = ops::to_host(c.run(device));
+    ASSERT_EQ(actual.shape(), expected.shape()) << c.op << " " << c.name << " on " << device;
+    double scale = 0, worst = 0;
+    for (const float value : expected.span<float>()) scale = std::max<double>(scale, std::fabs(value));
+    for (int64_t i = 0; i < expected.numel(); ++i) {
+      const double error = std::fabs(actual.data<float>()[i] - expected.data<float>()[i]);
+      ASSERT_FALSE(std::isnan(error)) << c.op << " " << c.name << " element " << i;
+      worst = std::max(worst, error);
+    }
+    EXPECT_LE(worst, tolerance(c.reduction, scale))
+        << c.op << " " << c.name << " on " << device << "; rerun with --gtest_filter=*"
+        << case_name({GetParam(), GetParam()});
+  }
+}
+
+TEST_P(OpCases, SecondRunAndOtherThreadCountsGiveTheSameBits) {
+  const OpCase& c = op_cases()[GetParam()];
+  const Backend& cpu = backend_for(Device::kCpu);
+  cpu.use_threads(1);
+  const Tensor one = c.run(Device::kCpu);
+  EXPECT_TRUE(same_bits(one, c.run(Device::kCpu))) << c.op << " " << c.name << " second run";
+  for (const int threads : {2, 3}) {
+    cpu.use_threads(threads);
+    EXPECT_TRUE(same_bits(one, c.run(Device::kCpu))) << c.op << " " << c.name << " threads " << threads;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Table, OpCases, ::testing::Range<size_t>(0, op_cases().size()), case_name);
+
+TEST(Ops, AnImageHasTheSameBitsAloneAndInABatch) {
+  const Tensor batch = random_tensor(Shape{3, 9, 11, 48}, 1);
+  const auto weight = backend_for(Device::kCpu).pack_conv2d(random_tensor(Shape{40, 48, 3, 3}, 2));
+  const Tensor scale = random_tensor(Shape{40}, 3), shift = random_tensor(Shape{40}, 4);
+  const auto run = [&](const Tensor& x) {
+    const Tensor h = ops::conv2d(x, *weight, {.pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1});
+    const Tensor n = ops::group_norm(h, 8, scale, shift, 1e-5f, Activation::kSilu);
+    const Tensor tokens = n.reshape(Shape{n.dim(0), n.dim(1) * n.dim(2), n.dim(3)});
+    return ops::attention(tokens, tokens, tokens, {.heads = 4, .scale = 0.3f});
+  };
+  const Tensor together = run(batch);
+  for (int64_t i = 0; i < 3; ++i)
+    EXPECT_TRUE(same_bits(together.slice(i, i + 1), run(batch.slice(i, i + 1)))) << "image " << i;
+}
+
+TEST(Ops, GroupNormKeepsItsDigitsFarFromZero) {
+  // Mean 1000, spread 1: one pass in single precision would lose the variance altogether.
+  const Tensor x = random_tensor(Shape{1, 64, 64, 8}, 1);
+  Tensor shifted = empty_host(x.shape());
+  for (int64_t i = 0; i < x.numel(); ++i) shifted.mutable_data<float>()[i] = 1000.0f + x.data<float>()[i];
+  const std::vector<float> ones(8, 1.0f), zeros(8, 0.0f);
+  const Tensor weight = host_tensor(Shape{8}, std::span(ones)), bias = host_tensor(Shape{8}, std::span(zeros));
+  const Tensor y = ops::group_norm(shifted, 2, weight, bias, 1e-6f);
+  const auto on_reference = [](const Tensor& t) { return ops::to_device(t, Device::kReference); };
+  const Tensor expected = ops::to_host(
+      ops::group_norm(on_reference(shifted), 2, on_reference(weight), on_reference(bias), 1e-6f));
+  for (int64_t i = 0; i < y.numel(); ++i)
+    ASSERT_NEAR(y.data<float>()[i], expected.data<float>()[i], 1e-3) << i;
+}
+
+template <typename Call>
+void expect_refused(const char* op, const char* words, const Call& call) {
+  try {
+    call();
+    ADD_FAILURE() << op << " accepted what it must refuse";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kInvalidArgument);
+    EXPECT_NE(std::string(error.what()).find(op), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find(words), std::string::npos) << error.what();
+  }
+}
+
+TEST(Ops, RefuseWrongArguments) {
+  const Tensor x = random_tensor(Shape{2, 4}, 1), y = random_tensor(Shape{2, 5}, 1);
+  const auto weight = backend_for(Device::kCpu).pack_linear(random_tensor(Shape{3, 4}, 2));
+  const Tensor far = random_tensor(Shape{2, 4}, 1, Device::kReference);
+  const int32_t big[] = {4};
+  const Tensor id = host_tensor(Shape{1}, std::span<const int32_t>(big));
+  expect_refused("linear", "[...,4]", [&] { ops::linear(y, *weight); });
+  expect_refused("linear", "bias", [&] { ops::linear(x, *weight, {.bias = &x}); });
+  expect_refused("conv2d", "packed from [O,I,kh,kw]", [&] { ops::conv2d(x, *weight, {}); });
+  expect_refused("weighted_sum", "[2,4]", [&] { ops::add(x, y); });
+  expect_refused("weighted_sum", "must be on cpu", [&] { ops::add(x, far); });
+  expect_refused("embedding", "0..1", [&] { ops::embedding(x, id); });
+  expect_refused("geglu", "[...,2C]", [&] { ops::geglu(y); });
+  expect_refused("group_norm", "divide", [&] { ops::group_norm(x, 3, x.slice(0, 1).reshape(Shape{4}), x.slice(0, 1).reshape(Shape{4}), 1e-5f); });
+  expect_refused("softmax", "S <= T", [&] { ops::softmax(random_tensor(Shape{3, 2}, 1), true); });
+  expect_refused("attention", "head count", [&] {
+    const Tensor t = random_tensor(Shape{1, 2, 5}, 1);
+    ops::attention(t, t, t, {.heads = 2});
+  });
+  expect_refused("layer_norm", "eps", [&] {
+    const Tensor w = random_tensor(Shape{4}, 1);
+    ops::layer_norm(x, w, w, 0.0f);
+  });
+  expect_refused("linear", "undefined", [&] { ops::linear(Tensor(), *weight); });
+}
+
+}  // namespace
+}  // namespace tintype::testing
