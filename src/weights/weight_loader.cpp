@@ -1,0 +1,206 @@
+#include <algorithm>
+#include <string>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "base/text.h"
+#include "weights/find_by_name.h"
+#include "weights/weights.h"
+
+namespace tintype {
+
+namespace {
+
+constexpr size_t kMaxLinesPerCategory = 20;
+/// Edit distances are quadratic; a hostile file may bring millions of names.
+constexpr size_t kMaxNearestCandidates = 4096;
+
+bool is_float(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
+}
+
+/// "[4,3] or [4,3,1,1]"
+std::string join_shapes(std::span<const Shape> shapes) {
+  std::string text;
+  for (const Shape& shape : shapes) text += cat(text.empty() ? "" : " or ", shape);
+  return text;
+}
+
+/// One category of the report: a heading, then at most kMaxLinesPerCategory lines.
+template <typename Line>
+std::string category(std::string_view heading, size_t count, const Line& line) {
+  if (count == 0) return {};
+  std::string text = cat("\n  ", heading, " (", count, "):");
+  for (size_t i = 0; i < std::min(count, kMaxLinesPerCategory); ++i) text += "\n    " + line(i);
+  if (count > kMaxLinesPerCategory) {
+    text += cat("\n    and ", count - kMaxLinesPerCategory, " more");
+  }
+  return text;
+}
+
+}  // namespace
+
+struct WeightLoader::State {
+  struct Gap {
+    std::string name;
+    std::string shape;  ///< expected
+  };
+  /// A tensor of the file that nobody asked for.
+  struct Leftover {
+    std::string name;
+    std::string description;  ///< "f16 [320,4,3,3]"
+  };
+
+  std::string component;
+  std::shared_ptr<const TensorSource> source;
+  Device device;
+  std::unordered_set<std::string> requested;
+  std::unordered_set<std::string> ignored;
+  std::vector<Gap> gaps;
+  std::vector<std::string> mismatches;  ///< finished lines
+  size_t taken = 0;                     ///< good ones
+
+  Tensor take(const std::string& name, std::span<const Shape> expected);
+  std::vector<Leftover> leftovers() const;
+};
+
+Tensor WeightLoader::State::take(const std::string& name, std::span<const Shape> expected) {
+  if (!requested.insert(name).second) {
+    fail(ErrorKind::kInternal, component, "each tensor must be taken once, got '", printable(name),
+         "' asked for twice");
+  }
+  const std::string shown = printable(name, 120);
+  const TensorSource::Entry* entry = find_by_name(source->entries(), name);
+  if (entry == nullptr) {
+    if (const auto* other = find_by_name(source->unreadable(), name)) {
+      mismatches.push_back(cat(shown, " must be f32, f16 or bf16, got ", other->dtype));
+    } else {
+      gaps.push_back({name, join_shapes(expected)});
+    }
+    return {};
+  }
+  if (!is_float(entry->dtype)) {
+    mismatches.push_back(cat(shown, " must be f32, f16 or bf16, got ", entry->dtype));
+    return {};
+  }
+  if (std::find(expected.begin(), expected.end(), entry->shape) == expected.end()) {
+    mismatches.push_back(cat(shown, " must be ", join_shapes(expected), ", got ", entry->shape));
+    return {};
+  }
+  ++taken;
+  return source->read(*entry);
+}
+
+std::vector<WeightLoader::State::Leftover> WeightLoader::State::leftovers() const {
+  std::vector<Leftover> result;
+  const auto unwanted = [&](const std::string& name) {
+    return !requested.contains(name) && !ignored.contains(name);
+  };
+  for (const auto& entry : source->entries()) {
+    if (unwanted(entry.name)) result.push_back({entry.name, cat(entry.dtype, " ", entry.shape)});
+  }
+  for (const auto& other : source->unreadable()) {
+    if (unwanted(other.name)) result.push_back({other.name, other.dtype});
+  }
+  return result;
+}
+
+WeightLoader::WeightLoader(std::string component, std::shared_ptr<const TensorSource> source,
+                           Device device)
+    : state_(std::make_unique<State>()) {
+  TT_REQUIRE(source != nullptr, component, "loader must have a source, got none");
+  state_->component = std::move(component);
+  state_->source = std::move(source);
+  state_->device = device;
+}
+
+WeightLoader::~WeightLoader() = default;
+
+WeightScope WeightLoader::root() { return WeightScope(*state_, ""); }
+
+void WeightLoader::ignore(std::string_view name) { state_->ignored.emplace(name); }
+
+void WeightLoader::finish() {
+  const State& state = *state_;
+  const std::vector<State::Leftover> leftovers = state.leftovers();
+  if (state.gaps.empty() && state.mismatches.empty() && leftovers.empty()) return;
+
+  std::vector<std::string> candidates;
+  for (const auto& leftover : leftovers) {
+    if (candidates.size() < kMaxNearestCandidates) candidates.push_back(leftover.name);
+  }
+  std::string report =
+      cat("weights must match the model tensor for tensor, got ", state.gaps.size(), " missing, ",
+          state.mismatches.size(), " of another form and ", leftovers.size(), " left over in ",
+          state.source->origin());
+  if (state.taken == 0) {
+    report += "; no tensor fits, so the file probably belongs to another model or layout";
+  } else if (!state.mismatches.empty()) {
+    report += "; probably the config belongs to other weights";
+  }
+  report += category("missing", state.gaps.size(), [&](size_t i) {
+    const State::Gap& gap = state.gaps[i];
+    const std::string nearest = nearest_name(gap.name, candidates);
+    return cat(printable(gap.name, 120), " ", gap.shape,
+               nearest.empty() ? "" : "; nearest left over: " + printable(nearest, 120));
+  });
+  report += category("of another form", state.mismatches.size(),
+                     [&](size_t i) { return state.mismatches[i]; });
+  report += category("left over", leftovers.size(), [&](size_t i) {
+    return cat(printable(leftovers[i].name, 120), " ", leftovers[i].description);
+  });
+  fail(ErrorKind::kCorruptFile, state.component, report);
+}
+
+WeightScope WeightScope::operator/(std::string_view child) const {
+  return WeightScope(*state_, path_.empty() ? std::string(child) : cat(path_, ".", child));
+}
+
+WeightScope WeightScope::operator/(int64_t index) const {
+  return *this / std::string_view(std::to_string(index));
+}
+
+Tensor WeightScope::take(std::string_view name, const Shape& expected) const {
+  return take(name, std::span(&expected, 1));
+}
+
+Tensor WeightScope::take(std::string_view name, std::span<const Shape> expected) const {
+  return state_->take((*this / name).path(), expected);
+}
+
+bool WeightScope::has(std::string_view name) const {
+  const std::string path = (*this / name).path();
+  return find_by_name(state_->source->entries(), path) != nullptr ||
+         find_by_name(state_->source->unreadable(), path) != nullptr;
+}
+
+Device WeightScope::device() const { return state_->device; }
+
+SourceSummary summarize(const TensorSource& source) {
+  struct Share {
+    DType dtype;
+    uint64_t bytes = 0;
+  };
+  std::vector<Share> shares;
+  SourceSummary summary;
+  for (const auto& entry : source.entries()) {
+    const auto elements = static_cast<uint64_t>(entry.shape.numel());
+    const uint64_t bytes = elements * size_of(entry.dtype);
+    summary.parameters += elements;
+    summary.bytes += bytes;
+    auto share = std::find_if(shares.begin(), shares.end(),
+                              [&](const Share& s) { return s.dtype == entry.dtype; });
+    if (share == shares.end()) share = shares.insert(shares.end(), {entry.dtype, 0});
+    share->bytes += bytes;
+  }
+  std::stable_sort(shares.begin(), shares.end(),
+                   [](const Share& a, const Share& b) { return a.bytes > b.bytes; });
+  for (const Share& share : shares) {
+    summary.storage += cat(summary.storage.empty() ? "" : "+", share.dtype);
+  }
+  return summary;
+}
+
+}  // namespace tintype

@@ -1,0 +1,99 @@
+/// How models get their tensors: a strict loader over an untrusted set of named tensors. Each
+/// tensor is taken once with its expected shape; gaps, wrong shapes and leftovers are collected and
+/// reported together with nearest names. Knows no model's name.
+/// Thread-safety: one thread loads; the tensors handed out may be read anywhere.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "tensor/tensor.h"
+
+namespace tintype {
+
+/// A read-only set of named tensors: one safetensors file, or several shards of one.
+class TensorSource {
+ public:
+  struct Entry {
+    std::string name;
+    DType dtype;
+    Shape shape;
+  };
+  /// A tensor in the file whose element type nothing here reads (often an I64 `position_ids`). It
+  /// is a fault only when a model asks for it, or when it is left over and not ignored.
+  struct Unreadable {
+    std::string name;
+    std::string dtype;  ///< as the file spells it: "I64"
+  };
+  virtual ~TensorSource() = default;
+  /// All entries that read() can serve, sorted by name.
+  virtual std::span<const Entry> entries() const = 0;
+  /// The others, sorted by name.
+  virtual std::span<const Unreadable> unreadable() const { return {}; }
+  /// The tensor's bytes in place (memory-mapped). Its pages are given back to the system when the
+  /// last handle goes, so that loading needs the packed model plus one tensor.
+  virtual Tensor read(const Entry& entry) const = 0;
+  /// The file or folder, for messages.
+  virtual const std::string& origin() const = 0;
+};
+
+/// What a source holds, from its header alone.
+struct SourceSummary {
+  uint64_t parameters = 0;  ///< elements of all readable tensors
+  uint64_t bytes = 0;       ///< their bytes in the file
+  std::string storage;      ///< element types, most bytes first: "f16", "f16+f32"; empty when none
+};
+SourceSummary summarize(const TensorSource& source);
+
+/// Bookkeeping of one load. Use: construct, build the model from `root()`, then `finish()`.
+class WeightLoader {
+ public:
+  /// `component` opens every message ("unet"); `device` is where layers will pack to.
+  WeightLoader(std::string component, std::shared_ptr<const TensorSource> source, Device device);
+  ~WeightLoader();
+
+  class WeightScope root();
+  /// A name that may be left over without complaint (`text_model.embeddings.position_ids`).
+  void ignore(std::string_view name);
+  /// throws kCorruptFile listing every gap, wrong shape and leftover, with nearest names
+  void finish();
+
+ private:
+  friend class WeightScope;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// A path inside a checkpoint: `w / "attn1" / "to_q"`. Cheap to copy; lives within its loader.
+class WeightScope {
+ public:
+  WeightScope operator/(std::string_view child) const;
+  WeightScope operator/(int64_t index) const;
+
+  /// The tensor `<path>.<name>`, in host memory, in the file's float dtype. When it is missing or
+  /// has another shape the fault is noted for finish() and an undefined tensor is returned; so it
+  /// is when the file stores it in anything but f32, f16 or bf16.
+  /// throws kInternal when the model asks for the same name twice
+  Tensor take(std::string_view name, const Shape& expected) const;
+  /// As take(), but accepts any of several shapes (a 1x1 convolution stored as a matrix).
+  Tensor take(std::string_view name, std::span<const Shape> expected) const;
+  /// True when `<path>.<name>` is in the checkpoint; takes nothing.
+  bool has(std::string_view name) const;
+
+  const std::string& path() const { return path_; }
+  /// Where layers put their packed weights.
+  Device device() const;
+
+ private:
+  friend class WeightLoader;
+  WeightScope(WeightLoader::State& state, std::string path)
+      : state_(&state), path_(std::move(path)) {}
+  WeightLoader::State* state_;
+  std::string path_;
+};
+
+}  // namespace tintype
