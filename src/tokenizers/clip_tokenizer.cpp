@@ -1,0 +1,141 @@
+#include "tokenizers/clip_tokenizer.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "tokenizers/bpe.h"
+#include "tokenizers/clip_files.h"
+#include "tokenizers/clip_text.h"
+
+namespace tintype {
+
+namespace {
+
+/// Finds tokens that stand for themselves: the leftmost one, of those the longest.
+class TokenFinder {
+ public:
+  struct Match {
+    size_t begin, length;  // length 0: none
+    int32_t id;
+  };
+
+  void add(std::u32string pattern, int32_t id) {
+    if (!pattern.empty()) patterns_.push_back({std::move(pattern), id});
+  }
+
+  /// To be called once, after the last add.
+  void sort() {
+    std::stable_sort(patterns_.begin(), patterns_.end(), [](const Pattern& a, const Pattern& b) {
+      return a.text.size() > b.text.size();
+    });
+    for (const Pattern& pattern : patterns_) {
+      if (!contains_first(pattern.text[0])) first_letters_.push_back(pattern.text[0]);
+    }
+  }
+
+  Match next(std::u32string_view text) const {
+    for (size_t i = 0; i < text.size(); ++i) {
+      if (!contains_first(text[i])) continue;
+      for (const Pattern& pattern : patterns_) {
+        if (text.substr(i).starts_with(pattern.text)) return {i, pattern.text.size(), pattern.id};
+      }
+    }
+    return {text.size(), 0, 0};
+  }
+
+ private:
+  struct Pattern {
+    std::u32string text;
+    int32_t id;
+  };
+
+  bool contains_first(char32_t c) const { return first_letters_.find(c) != std::u32string::npos; }
+
+  std::vector<Pattern> patterns_;  // longest first
+  std::u32string first_letters_;
+};
+
+}  // namespace
+
+struct ClipTokenizer::Tables {
+  explicit Tables(ClipFiles files)
+      : words(files.alphabet, std::move(files.merges)),
+        vocabulary_size(files.vocabulary_size),
+        window(files.window),
+        bos_id(files.bos_id),
+        eos_id(files.eos_id),
+        pad_id(files.pad_id) {
+    for (const AddedToken& token : files.added_tokens) {
+      const std::u32string content = decode_utf8(token.content);
+      if (token.normalized) {
+        in_normalized_text.add(clip_normalize(content), token.id);
+      } else {
+        in_raw_text.add(content, token.id);
+      }
+    }
+    in_raw_text.sort();
+    in_normalized_text.sort();
+  }
+
+  /// Ids of text that holds no verbatim token. Each such piece is normalized on its own: a
+  /// combining mark right after a token does not reach across it.
+  void encode_piece(std::u32string_view piece, std::vector<int32_t>& ids) const {
+    const std::u32string normalized = clip_normalize(piece);
+    for (std::u32string_view rest = normalized; !rest.empty();) {
+      const TokenFinder::Match match = in_normalized_text.next(rest);
+      for (const std::u32string_view word : clip_words(rest.substr(0, match.begin))) {
+        words.encode_word(encode_utf8(word), ids);
+      }
+      if (match.length > 0) ids.push_back(match.id);
+      rest.remove_prefix(match.begin + match.length);
+    }
+  }
+
+  TokenFinder in_raw_text, in_normalized_text;
+  BytePairEncoder words;
+  int64_t vocabulary_size;
+  int64_t window;
+  int32_t bos_id, eos_id, pad_id;
+};
+
+ClipTokenizer::ClipTokenizer(std::shared_ptr<const Tables> tables) : tables_(std::move(tables)) {}
+
+ClipTokenizer ClipTokenizer::load(const std::filesystem::path& folder) {
+  return ClipTokenizer(std::make_shared<const Tables>(read_clip_files(folder)));
+}
+
+std::vector<int32_t> ClipTokenizer::encode(std::string_view text) const {
+  std::vector<int32_t> ids;
+  const std::u32string code_points = decode_utf8(text);
+  for (std::u32string_view rest = code_points; !rest.empty();) {
+    const TokenFinder::Match match = tables_->in_raw_text.next(rest);
+    tables_->encode_piece(rest.substr(0, match.begin), ids);
+    if (match.length > 0) ids.push_back(match.id);
+    rest.remove_prefix(match.begin + match.length);
+  }
+  return ids;
+}
+
+ClipTokens ClipTokenizer::encode_window(std::string_view text) const {
+  const auto window = static_cast<size_t>(tables_->window);
+  const std::vector<int32_t> words = encode(text);
+  const size_t kept = std::min(words.size(), window - 2);
+  ClipTokens tokens;
+  tokens.ids.reserve(window);
+  tokens.ids.push_back(tables_->bos_id);
+  tokens.ids.insert(tokens.ids.end(), words.begin(),
+                    words.begin() + static_cast<std::ptrdiff_t>(kept));
+  tokens.ids.push_back(tables_->eos_id);
+  tokens.ids.resize(window, tables_->pad_id);
+  tokens.truncated = kept < words.size();
+  return tokens;
+}
+
+int64_t ClipTokenizer::vocabulary_size() const { return tables_->vocabulary_size; }
+int64_t ClipTokenizer::window() const { return tables_->window; }
+int32_t ClipTokenizer::bos_id() const { return tables_->bos_id; }
+int32_t ClipTokenizer::eos_id() const { return tables_->eos_id; }
+int32_t ClipTokenizer::pad_id() const { return tables_->pad_id; }
+
+}  // namespace tintype

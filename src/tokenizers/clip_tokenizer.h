@@ -1,0 +1,43 @@
+/// CLIP's byte-pair tokenizer, exactly as transformers' CLIPTokenizer. Immutable after load,
+/// thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+namespace tintype {
+
+struct ClipTokens {
+  std::vector<int32_t> ids;  ///< `window` ids: BOS, words, EOS, padding
+  bool truncated = false;    ///< the text had more words than fit
+};
+
+class ClipTokenizer {
+ public:
+  /// Reads vocab.json, merges.txt (or tokenizer.json when both are absent), special_tokens_map.json
+  /// and tokenizer_config.json of a diffusers `tokenizer/` folder; read_clip_files says how.
+  /// throws kNotFound, kIo, kCorruptFile, kUnsupported
+  static ClipTokenizer load(const std::filesystem::path& folder);
+
+  /// Special tokens written out in the text become their ids, also the "!" that pads SD 2.x.
+  /// Word pieces only, no BOS/EOS/padding. Any bytes are accepted; broken UTF-8 becomes U+FFFD.
+  std::vector<int32_t> encode(std::string_view text) const;
+  /// padding="max_length", truncation=True, as the reference pipelines call it.
+  ClipTokens encode_window(std::string_view text) const;
+
+  int64_t vocabulary_size() const;
+  int64_t window() const;  ///< model_max_length, 77 for CLIP
+  int32_t bos_id() const;
+  int32_t eos_id() const;
+  int32_t pad_id() const;
+
+ private:
+  struct Tables;
+  explicit ClipTokenizer(std::shared_ptr<const Tables> tables);
+  std::shared_ptr<const Tables> tables_;
+};
+
+}  // namespace tintype
