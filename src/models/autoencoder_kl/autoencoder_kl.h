@@ -1,0 +1,90 @@
+/// The KL autoencoder of latent diffusion: pictures to latents and back. Immutable after load.
+/// paper  Rombach et al. 2022, arXiv:2112.10752; reference: diffusers AutoencoderKL
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "base/json.h"
+#include "models/roles.h"
+#include "nn/resnet.h"
+
+namespace tintype {
+
+struct AutoencoderKlConfig {
+  int64_t in_channels = 3, out_channels = 3, latent_channels = 4;
+  std::vector<int64_t> block_out_channels;
+  int64_t layers_per_block = 1;
+  int norm_num_groups = 32;
+  Activation act_fn = Activation::kSilu;
+  float scaling_factor = 0.18215f;
+  bool use_quant_conv = true, use_post_quant_conv = true, mid_block_add_attention = true;
+
+  /// Absent keys take diffusers' defaults. throws kCorruptFile, kUnsupported
+  static AutoencoderKlConfig from_json(const JsonObject& json);
+};
+
+/// Single-head self-attention over all positions, with its own norm and residual.
+class AutoencoderAttention {
+ public:
+  /// Accepts the names of files written before diffusers 0.17 (query, key, value, proj_attn).
+  AutoencoderAttention(const WeightScope& w, int64_t channels, int groups);
+  /// x [B,H,W,C] -> [B,H,W,C]
+  Tensor forward(const Tensor& x) const;
+
+ private:
+  nn::GroupNorm group_norm_;
+  nn::Linear to_q_, to_k_, to_v_, to_out_;
+};
+
+class AutoencoderKl final : public LatentCodec {
+ public:
+  AutoencoderKl(const WeightScope& w, const AutoencoderKlConfig& config);
+
+  const Traits& traits() const override { return traits_; }
+  /// Traced: `decoder.conv_in`, `decoder.mid_block`, `decoder.up_blocks.N`.
+  Tensor decode(const Tensor& latents, const nn::Trace* trace) const override;
+  /// Traced: `encoder.conv_in`, `encoder.down_blocks.N`, `encoder.mid_block`.
+  Tensor encode_moments(const Tensor& picture, const nn::Trace* trace) const override;
+
+ private:
+  struct MidBlock {
+    nn::ResnetBlock2D resnet0;
+    std::optional<AutoencoderAttention> attention;
+    nn::ResnetBlock2D resnet1;
+    MidBlock(const WeightScope& w, const AutoencoderKlConfig& config);
+    Tensor forward(const Tensor& x) const;
+  };
+  struct DownBlock {
+    std::vector<nn::ResnetBlock2D> resnets;
+    std::optional<nn::Downsample2D> downsampler;
+  };
+  struct UpBlock {
+    std::vector<nn::ResnetBlock2D> resnets;
+    std::optional<nn::Upsample2D> upsampler;
+  };
+  struct Encoder {
+    nn::Conv2d conv_in;
+    std::vector<DownBlock> down_blocks;
+    MidBlock mid_block;
+    nn::GroupNorm conv_norm_out;
+    nn::Conv2d conv_out;
+    Encoder(const WeightScope& w, const AutoencoderKlConfig& config);
+  };
+  struct Decoder {
+    nn::Conv2d conv_in;
+    MidBlock mid_block;
+    std::vector<UpBlock> up_blocks;
+    nn::GroupNorm conv_norm_out;
+    nn::Conv2d conv_out;
+    Decoder(const WeightScope& w, const AutoencoderKlConfig& config);
+  };
+
+  Traits traits_;
+  int64_t picture_channels_;
+  Encoder encoder_;
+  Decoder decoder_;
+  std::optional<nn::Conv2d> quant_conv_, post_quant_conv_;
+};
+
+}  // namespace tintype

@@ -1,0 +1,86 @@
+#include "models/clip_text/clip_text.h"
+
+#include <cmath>
+
+#include "models/config_checks.h"
+
+namespace tintype {
+namespace {
+
+WeightScope text_model(const WeightScope& w) {
+  return w.has("text_model.final_layer_norm.weight") ? w / "text_model" : w;
+}
+
+}  // namespace
+
+ClipTextConfig ClipTextConfig::from_json(const JsonObject& json) {
+  ClipTextConfig c;
+  c.vocab_size = json.integer("vocab_size", 1, 1 << 24, 49408);
+  c.hidden_size = json.integer("hidden_size", 1, kMaxWidth, 512);
+  c.intermediate_size = json.integer("intermediate_size", 1, kMaxWidth, 2048);
+  c.num_hidden_layers = json.integer("num_hidden_layers", 0, kMaxLayers, 12);
+  c.num_attention_heads = json.integer("num_attention_heads", 1, kMaxWidth, 8);
+  c.max_position_embeddings = json.integer("max_position_embeddings", 1, 1 << 16, 77);
+  c.layer_norm_eps = static_cast<float>(json.number("layer_norm_eps", 1e-12, 1.0, 1e-5));
+  c.hidden_act = parse_activation(json, "hidden_act", "quick_gelu");
+  if (c.hidden_size % c.num_attention_heads != 0)
+    fail(ErrorKind::kCorruptFile, json.origin(), "hidden_size must be a multiple of ",
+         "num_attention_heads, got ", c.hidden_size, " and ", c.num_attention_heads);
+  return c;
+}
+
+ClipTextModel::Layer::Layer(const WeightScope& w, const ClipTextConfig& c)
+    : heads(static_cast<int>(c.num_attention_heads)),
+      hidden_act(c.hidden_act),
+      layer_norm1(w / "layer_norm1", c.hidden_size, c.layer_norm_eps),
+      layer_norm2(w / "layer_norm2", c.hidden_size, c.layer_norm_eps),
+      q_proj(w / "self_attn" / "q_proj", c.hidden_size, c.hidden_size),
+      k_proj(w / "self_attn" / "k_proj", c.hidden_size, c.hidden_size),
+      v_proj(w / "self_attn" / "v_proj", c.hidden_size, c.hidden_size),
+      out_proj(w / "self_attn" / "out_proj", c.hidden_size, c.hidden_size),
+      fc1(w / "mlp" / "fc1", c.hidden_size, c.intermediate_size),
+      fc2(w / "mlp" / "fc2", c.intermediate_size, c.hidden_size) {}
+
+Tensor ClipTextModel::Layer::forward(const Tensor& x) const {
+  const Tensor n = layer_norm1.forward(x);
+  const float scale = 1.0f / std::sqrt(static_cast<float>(x.dim(-1) / heads));
+  const Tensor mixed = ops::attention(q_proj.forward(n), k_proj.forward(n), v_proj.forward(n),
+                                      {.heads = heads, .scale = scale, .causal = true});
+  const Tensor h = out_proj.forward(mixed, {.residual = &x});
+  const Tensor wide = fc1.forward(layer_norm2.forward(h), {.activation = hidden_act});
+  return fc2.forward(wide, {.residual = &h});
+}
+
+ClipTextModel::ClipTextModel(const WeightScope& w, const ClipTextConfig& c)
+    : traits_{.window = c.max_position_embeddings, .vocabulary = c.vocab_size,
+              .width = c.hidden_size},
+      token_embedding_(text_model(w) / "embeddings" / "token_embedding", c.vocab_size,
+                       c.hidden_size),
+      position_embedding_(text_model(w) / "embeddings" / "position_embedding",
+                          c.max_position_embeddings, c.hidden_size),
+      final_layer_norm_(text_model(w) / "final_layer_norm", c.hidden_size, c.layer_norm_eps) {
+  for (int64_t i = 0; i < c.num_hidden_layers; ++i)
+    layers_.emplace_back(text_model(w) / "encoder" / "layers" / i, c);
+}
+
+Tensor ClipTextModel::encode(const Tensor& ids, const nn::Trace* trace) const {
+  TT_REQUIRE(ids.rank() == 2 && ids.dim(1) >= 1 && ids.dim(1) <= traits_.window, "clip_text",
+             "ids must be [B,S] with S in 1..", traits_.window, ", got ", ids.shape());
+  std::vector<int32_t> positions(static_cast<size_t>(ids.numel()));
+  for (size_t i = 0; i < positions.size(); ++i)
+    positions[i] = static_cast<int32_t>(static_cast<int64_t>(i) % ids.dim(1));
+  const Tensor tokens = token_embedding_.forward(ids);
+  const Tensor places = position_embedding_.forward(
+      host_tensor(ids.shape(), std::span<const int32_t>(positions)));
+  Tensor h = ops::add(tokens, places);
+  nn::trace(trace, "embeddings", h);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    h = layers_[i].forward(h);
+    nn::trace(trace, cat("encoder.layers.", i), h);
+  }
+  h = final_layer_norm_.forward(h);
+  nn::trace(trace, "final_layer_norm", h);
+  return h;
+}
+
+}  // namespace tintype

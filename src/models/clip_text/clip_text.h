@@ -1,0 +1,52 @@
+/// CLIP's text tower: token and position embeddings, causal pre-norm transformer, final LayerNorm.
+/// Immutable after load.
+/// paper  Radford et al. 2021, arXiv:2103.00020; reference: transformers CLIPTextModel
+#pragma once
+
+#include <vector>
+
+#include "base/json.h"
+#include "models/roles.h"
+#include "nn/layers.h"
+
+namespace tintype {
+
+struct ClipTextConfig {
+  int64_t vocab_size = 49408, hidden_size = 512, intermediate_size = 2048;
+  int64_t num_hidden_layers = 12, num_attention_heads = 8, max_position_embeddings = 77;
+  float layer_norm_eps = 1e-5f;
+  Activation hidden_act = Activation::kQuickGelu;
+
+  /// Absent keys take transformers' CLIPTextConfig defaults. throws kCorruptFile, kUnsupported
+  static ClipTextConfig from_json(const JsonObject& json);
+};
+
+class ClipTextModel final : public TextEncoder {
+ public:
+  /// Accepts names with and without the `text_model.` level.
+  ClipTextModel(const WeightScope& w, const ClipTextConfig& config);
+
+  const Traits& traits() const override { return traits_; }
+  /// Traced: `embeddings`, `encoder.layers.N`, `final_layer_norm`.
+  Tensor encode(const Tensor& ids, const nn::Trace* trace) const override;
+
+ private:
+  struct Layer;
+  Traits traits_;
+  nn::Embedding token_embedding_, position_embedding_;
+  std::vector<Layer> layers_;
+  nn::LayerNorm final_layer_norm_;
+};
+
+struct ClipTextModel::Layer {
+  int heads;
+  Activation hidden_act;
+  nn::LayerNorm layer_norm1, layer_norm2;
+  nn::Linear q_proj, k_proj, v_proj, out_proj, fc1, fc2;
+
+  Layer(const WeightScope& w, const ClipTextConfig& config);
+  /// x [B,S,E] -> [B,S,E]
+  Tensor forward(const Tensor& x) const;
+};
+
+}  // namespace tintype

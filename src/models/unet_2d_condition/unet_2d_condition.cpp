@@ -1,0 +1,174 @@
+#include "models/unet_2d_condition/unet_2d_condition.h"
+
+#include <cmath>
+
+namespace tintype {
+namespace {
+
+using Config = Unet2dConditionConfig;
+
+nn::ResnetBlock2D::Options resnet_options(const Config& c, int64_t in, int64_t out) {
+  return {.in_channels = in, .out_channels = out, .temb_channels = c.time_embedding_dim,
+          .groups = c.norm_num_groups, .eps = c.norm_eps, .activation = c.act_fn};
+}
+
+Transformer2DModel::Options transformer_options(const Config& c, const Config::Level& level) {
+  return {.channels = level.channels, .context_width = level.cross_attention_dim,
+          .heads = level.heads, .layers = level.transformer_layers, .groups = c.norm_num_groups};
+}
+
+nn::Conv2d same_conv(const WeightScope& w, int64_t in, int64_t out, int64_t kernel) {
+  return nn::Conv2d(w, in, out, kernel, nn::same_padding(static_cast<int>((kernel - 1) / 2)));
+}
+
+}  // namespace
+
+Unet2dConditionModel::Unet2dConditionModel(const WeightScope& w, const Config& c)
+    : config_(c),
+      traits_{.in_channels = c.in_channels,
+              .out_channels = c.out_channels,
+              .context_width = c.levels.front().cross_attention_dim,
+              .default_height = c.sample_height,
+              .default_width = c.sample_width},
+      conv_in_(same_conv(w / "conv_in", c.in_channels, c.levels.front().channels,
+                         c.conv_in_kernel)),
+      time_linear_1_(w / "time_embedding.linear_1", c.levels.front().channels,
+                     c.time_embedding_dim),
+      time_linear_2_(w / "time_embedding.linear_2", c.time_embedding_dim, c.time_embedding_dim),
+      conv_norm_out_(w / "conv_norm_out", c.norm_num_groups, c.levels.front().channels,
+                     c.norm_eps),
+      conv_out_(same_conv(w / "conv_out", c.levels.front().channels, c.out_channels,
+                          c.conv_out_kernel)) {
+  add_down_blocks(w / "down_blocks", c);
+  if (c.has_mid_block) {
+    const Config::Level& deepest = c.levels.back();
+    const WeightScope mid = w / "mid_block";
+    const auto resnet = resnet_options(c, deepest.channels, deepest.channels);
+    mid_block_.emplace(MidBlock{nn::ResnetBlock2D(mid / "resnets.0", resnet),
+                                Transformer2DModel(mid / "attentions.0",
+                                                   transformer_options(c, deepest)),
+                                nn::ResnetBlock2D(mid / "resnets.1", resnet)});
+  }
+  add_up_blocks(w / "up_blocks", c);
+}
+
+void Unet2dConditionModel::add_down_blocks(const WeightScope& w, const Config& c) {
+  int64_t in = c.levels.front().channels;
+  for (size_t i = 0; i < c.levels.size(); ++i) {
+    const Config::Level& level = c.levels[i];
+    const WeightScope block = w / static_cast<int64_t>(i);
+    DownBlock& down = down_blocks_.emplace_back();
+    for (int64_t layer = 0; layer < level.resnets; ++layer, in = level.channels) {
+      down.resnets.emplace_back(block / "resnets" / layer, resnet_options(c, in, level.channels));
+      if (level.down_attention)
+        down.attentions.emplace_back(block / "attentions" / layer, transformer_options(c, level));
+    }
+    if (i + 1 < c.levels.size())
+      down.downsampler.emplace(block / "downsamplers.0", level.channels, c.downsample_padding);
+  }
+}
+
+void Unet2dConditionModel::add_up_blocks(const WeightScope& w, const Config& c) {
+  const size_t count = c.levels.size();
+  int64_t in = c.levels.back().channels;
+  for (size_t i = 0; i < count; ++i) {
+    const Config::Level& level = c.levels[count - 1 - i];
+    // The last resnet takes the skip that the finer level's downsampler (or conv_in) left.
+    const int64_t finer = c.levels[count - 1 - std::min(i + 1, count - 1)].channels;
+    const WeightScope block = w / static_cast<int64_t>(i);
+    UpBlock& up = up_blocks_.emplace_back();
+    for (int64_t layer = 0; layer <= level.resnets; ++layer, in = level.channels) {
+      const int64_t skip = layer == level.resnets ? finer : level.channels;
+      up.resnets.emplace_back(block / "resnets" / layer,
+                              resnet_options(c, in + skip, level.channels));
+      if (level.up_attention)
+        up.attentions.emplace_back(block / "attentions" / layer, transformer_options(c, level));
+    }
+    if (i + 1 < count) up.upsampler.emplace(block / "upsamplers.0", level.channels);
+  }
+}
+
+Tensor Unet2dConditionModel::DownBlock::forward(Tensor x, const Tensor& temb,
+                                                const Tensor& context,
+                                                std::vector<Tensor>& skips) const {
+  for (size_t i = 0; i < resnets.size(); ++i) {
+    x = resnets[i].forward(x, &temb);
+    if (!attentions.empty()) x = attentions[i].forward(x, context);
+    skips.push_back(x);
+  }
+  if (downsampler) {
+    x = downsampler->forward(x);
+    skips.push_back(x);
+  }
+  return x;
+}
+
+Tensor Unet2dConditionModel::MidBlock::forward(const Tensor& x, const Tensor& temb,
+                                               const Tensor& context) const {
+  return resnet1.forward(attention.forward(resnet0.forward(x, &temb), context), &temb);
+}
+
+Tensor Unet2dConditionModel::UpBlock::forward(Tensor x, const Tensor& temb, const Tensor& context,
+                                              std::vector<Tensor>& skips) const {
+  for (size_t i = 0; i < resnets.size(); ++i) {
+    x = resnets[i].forward(ops::concat_last(x, skips.back()), &temb);
+    skips.pop_back();
+    if (!attentions.empty()) x = attentions[i].forward(x, context);
+  }
+  // To the next skip's size: twice ours, or one less where a side was odd on the way down.
+  if (upsampler) x = upsampler->forward(x, skips.back().dim(1), skips.back().dim(2));
+  return x;
+}
+
+Tensor Unet2dConditionModel::time_proj(float timestep) const {
+  const int64_t width = config_.levels.front().channels, half = width / 2;
+  std::vector<float> values(static_cast<size_t>(width), 0.0f);  // an odd width ends in a zero
+  for (int64_t i = 0; i < half; ++i) {
+    // In float, as the reference: at t = 999 the rounding of the phase is part of the picture.
+    const float exponent = static_cast<float>(-std::log(10000.0)) * static_cast<float>(i) /
+                           static_cast<float>(static_cast<double>(half) - config_.freq_shift);
+    const float phase = timestep * std::exp(exponent);
+    const int64_t sine = config_.flip_sin_to_cos ? half + i : i;
+    values[static_cast<size_t>(sine)] = std::sin(phase);
+    values[static_cast<size_t>((sine + half) % (2 * half))] = std::cos(phase);
+  }
+  return host_tensor(Shape{1, width}, std::span<const float>(values));
+}
+
+Tensor Unet2dConditionModel::forward(const Tensor& x, float timestep, const Tensor& context,
+                                     const nn::Trace* trace) const {
+  TT_REQUIRE(x.rank() == 4 && x.dim(3) == traits_.in_channels, "unet", "x must be [B,H,W,",
+             traits_.in_channels, "], got ", x.shape());
+  TT_REQUIRE(context.rank() == 3 && context.dim(0) == x.dim(0) &&
+                 context.dim(2) == traits_.context_width,
+             "unet", "context must be [", x.dim(0), ",S,", traits_.context_width, "], got ",
+             context.shape());
+
+  // One timestep serves the batch: embed it once, then give every image its copy.
+  Tensor temb = ops::to_device(time_proj(timestep), x.device());
+  temb = time_linear_2_.forward(time_linear_1_.forward(temb, {.activation = config_.act_fn}));
+  const Tensor one = temb;
+  for (int64_t i = 1; i < x.dim(0); ++i) temb = ops::concat_first(temb, one);
+  nn::trace(trace, "time_embedding", temb);
+  temb = ops::activation(temb, config_.act_fn);
+
+  Tensor h = conv_in_.forward(x);
+  nn::trace(trace, "conv_in", h);
+
+  std::vector<Tensor> skips = {h};
+  for (size_t i = 0; i < down_blocks_.size(); ++i) {
+    h = down_blocks_[i].forward(std::move(h), temb, context, skips);
+    nn::trace(trace, cat("down_blocks.", i), h);
+  }
+  if (mid_block_) {
+    h = mid_block_->forward(h, temb, context);
+    nn::trace(trace, "mid_block", h);
+  }
+  for (size_t i = 0; i < up_blocks_.size(); ++i) {
+    h = up_blocks_[i].forward(std::move(h), temb, context, skips);
+    nn::trace(trace, cat("up_blocks.", i), h);
+  }
+  return conv_out_.forward(conv_norm_out_.forward(h, config_.act_fn));
+}
+
+}  // namespace tintype

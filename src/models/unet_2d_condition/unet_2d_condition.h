@@ -1,0 +1,65 @@
+/// The text-conditioned UNet of Stable Diffusion. Sizes come from its config alone. Immutable after
+/// load.
+/// paper  Rombach et al. 2022, arXiv:2112.10752; reference: diffusers UNet2DConditionModel
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "models/roles.h"
+#include "models/unet_2d_condition/config.h"
+#include "models/unet_2d_condition/transformer_2d.h"
+#include "nn/resnet.h"
+
+namespace tintype {
+
+class Unet2dConditionModel final : public DenoisingNetwork {
+ public:
+  Unet2dConditionModel(const WeightScope& w, const Unet2dConditionConfig& config);
+
+  const Traits& traits() const override { return traits_; }
+  /// Traced: `time_embedding`, `conv_in`, `down_blocks.N`, `mid_block`, `up_blocks.N`.
+  Tensor forward(const Tensor& x, float timestep, const Tensor& context,
+                 const nn::Trace* trace) const override;
+
+ private:
+  struct DownBlock {
+    std::vector<nn::ResnetBlock2D> resnets;
+    std::vector<Transformer2DModel> attentions;  ///< one per resnet, or none
+    std::optional<nn::Downsample2D> downsampler;
+    /// Appends every intermediate that an up block will take back to `skips`.
+    Tensor forward(Tensor x, const Tensor& temb, const Tensor& context,
+                   std::vector<Tensor>& skips) const;
+  };
+  struct MidBlock {
+    nn::ResnetBlock2D resnet0;
+    Transformer2DModel attention;
+    nn::ResnetBlock2D resnet1;
+    Tensor forward(const Tensor& x, const Tensor& temb, const Tensor& context) const;
+  };
+  struct UpBlock {
+    std::vector<nn::ResnetBlock2D> resnets;
+    std::vector<Transformer2DModel> attentions;
+    std::optional<nn::Upsample2D> upsampler;
+    /// Takes one skip per resnet off the end of `skips`.
+    Tensor forward(Tensor x, const Tensor& temb, const Tensor& context,
+                   std::vector<Tensor>& skips) const;
+  };
+
+  void add_down_blocks(const WeightScope& w, const Unet2dConditionConfig& config);
+  void add_up_blocks(const WeightScope& w, const Unet2dConditionConfig& config);
+  /// Sinusoid of one timestep, [1, channels of the first level], on the host.
+  Tensor time_proj(float timestep) const;
+
+  Unet2dConditionConfig config_;
+  Traits traits_;
+  nn::Conv2d conv_in_;
+  nn::Linear time_linear_1_, time_linear_2_;
+  std::vector<DownBlock> down_blocks_;
+  std::optional<MidBlock> mid_block_;
+  std::vector<UpBlock> up_blocks_;
+  nn::GroupNorm conv_norm_out_;
+  nn::Conv2d conv_out_;
+};
+
+}  // namespace tintype

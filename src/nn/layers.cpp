@@ -1,0 +1,78 @@
+#include "nn/layers.h"
+
+#include <array>
+
+#include "backend/registry.h"
+
+namespace tintype::nn {
+namespace {
+
+/// The tensor as f32 in memory of its own on `device`: small parameters do not keep a file mapped.
+/// Undefined stays undefined.
+Tensor owned_f32(const Tensor& host, Device device) {
+  if (!host.defined()) return {};
+  Tensor owned = ops::empty(host.shape(), host.dtype(), device);
+  backend_for(device).copy_from_host(host, owned);
+  return ops::cast(owned, DType::kF32);
+}
+
+Tensor parameter(const WeightScope& w, std::string_view name, int64_t count) {
+  return owned_f32(w.take(name, Shape{count}), w.device());
+}
+
+}  // namespace
+
+Linear::Linear(const WeightScope& w, int64_t in_features, int64_t out_features,
+               const Options& options) {
+  const std::array shapes = {Shape{out_features, in_features},
+                             Shape{out_features, in_features, 1, 1}};
+  const Tensor weight =
+      w.take("weight", std::span(shapes).first(options.from_conv1x1 ? 2 : 1));
+  if (options.bias) bias_ = parameter(w, "bias", out_features);
+  if (weight.defined())
+    weight_ = backend_for(w.device()).pack_linear(weight.reshape(shapes[0]));
+}
+
+Tensor Linear::forward(const Tensor& x, const Fused& fused) const {
+  return ops::linear(x, *weight_, {.bias = bias_ ? &*bias_ : nullptr,
+                                   .image_bias = fused.image_bias,
+                                   .activation = fused.activation,
+                                   .residual = fused.residual});
+}
+
+Conv2d::Conv2d(const WeightScope& w, int64_t in_channels, int64_t out_channels, int64_t kernel,
+               const Conv2dGeometry& geometry)
+    : geometry_(geometry) {
+  const Tensor weight = w.take("weight", Shape{out_channels, in_channels, kernel, kernel});
+  bias_ = parameter(w, "bias", out_channels);
+  if (weight.defined()) weight_ = backend_for(w.device()).pack_conv2d(weight);
+}
+
+Tensor Conv2d::forward(const Tensor& x, const Fused& fused) const {
+  return ops::conv2d(x, *weight_, geometry_, {.bias = &bias_,
+                                              .image_bias = fused.image_bias,
+                                              .activation = fused.activation,
+                                              .residual = fused.residual});
+}
+
+LayerNorm::LayerNorm(const WeightScope& w, int64_t channels, float eps)
+    : eps_(eps), weight_(parameter(w, "weight", channels)), bias_(parameter(w, "bias", channels)) {}
+
+Tensor LayerNorm::forward(const Tensor& x) const { return ops::layer_norm(x, weight_, bias_, eps_); }
+
+GroupNorm::GroupNorm(const WeightScope& w, int groups, int64_t channels, float eps)
+    : groups_(groups),
+      eps_(eps),
+      weight_(parameter(w, "weight", channels)),
+      bias_(parameter(w, "bias", channels)) {}
+
+Tensor GroupNorm::forward(const Tensor& x, Activation activation) const {
+  return ops::group_norm(x, groups_, weight_, bias_, eps_, activation);
+}
+
+Embedding::Embedding(const WeightScope& w, int64_t count, int64_t width)
+    : table_(owned_f32(w.take("weight", Shape{count, width}), w.device())) {}
+
+Tensor Embedding::forward(const Tensor& ids) const { return ops::embedding(table_, ids); }
+
+}  // namespace tintype::nn

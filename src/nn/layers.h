@@ -1,0 +1,87 @@
+/// Layers: weights bound by path at construction, forward passes composed of ops. Immutable after
+/// construction, so one model serves many requests. Holds no model's quirks.
+/// A layer built from a faulty checkpoint has undefined weights; WeightLoader::finish() throws
+/// before anyone can call it.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "ops/ops.h"
+#include "weights/weights.h"
+
+namespace tintype::nn {
+
+/// What a layer may fuse into its store; see Epilogue.
+struct Fused {
+  Activation activation = Activation::kNone;
+  const Tensor* image_bias = nullptr;
+  const Tensor* residual = nullptr;
+};
+
+/// y = x W^T + b. x [..., in] -> [..., out]
+class Linear {
+ public:
+  struct Options {
+    bool bias = true;
+    bool from_conv1x1 = false;  ///< the checkpoint may store the matrix as [out,in,1,1]
+  };
+  Linear(const WeightScope& w, int64_t in_features, int64_t out_features)
+      : Linear(w, in_features, out_features, Options{}) {}
+  Linear(const WeightScope& w, int64_t in_features, int64_t out_features, const Options& options);
+  Tensor forward(const Tensor& x, const Fused& fused = {}) const;
+
+ private:
+  std::unique_ptr<PackedWeight> weight_;
+  std::optional<Tensor> bias_;
+};
+
+/// Cross-correlation over [B,H,W,C]; weight [out,in,k,k] and bias [out].
+class Conv2d {
+ public:
+  Conv2d(const WeightScope& w, int64_t in_channels, int64_t out_channels, int64_t kernel,
+         const Conv2dGeometry& geometry);
+  Tensor forward(const Tensor& x, const Fused& fused = {}) const;
+
+ private:
+  Conv2dGeometry geometry_;
+  std::unique_ptr<PackedWeight> weight_;
+  Tensor bias_;
+};
+
+/// Symmetric padding and a stride: the common geometry.
+inline Conv2dGeometry same_padding(int pad, int stride = 1) {
+  return {.stride = stride, .pad_top = pad, .pad_left = pad, .pad_bottom = pad, .pad_right = pad};
+}
+
+class LayerNorm {
+ public:
+  LayerNorm(const WeightScope& w, int64_t channels, float eps);
+  Tensor forward(const Tensor& x) const;
+
+ private:
+  float eps_;
+  Tensor weight_, bias_;
+};
+
+class GroupNorm {
+ public:
+  GroupNorm(const WeightScope& w, int groups, int64_t channels, float eps);
+  Tensor forward(const Tensor& x, Activation activation = Activation::kNone) const;
+
+ private:
+  int groups_;
+  float eps_;
+  Tensor weight_, bias_;
+};
+
+class Embedding {
+ public:
+  Embedding(const WeightScope& w, int64_t count, int64_t width);
+  Tensor forward(const Tensor& ids) const;
+
+ private:
+  Tensor table_;
+};
+
+}  // namespace tintype::nn
