@@ -1,0 +1,121 @@
+#include "tintype/engine.h"
+
+#include <unistd.h>
+
+#include <thread>
+
+#include "backend/registry.h"
+#include "pipelines/memory_prediction.h"
+#include "pipelines/text_to_image.h"
+#include "weights/safetensors.h"
+
+namespace tintype {
+namespace {
+
+constexpr int kMaxThreads = 1024;
+
+class ResidentModel final : public Model {
+ public:
+  ResidentModel(const CheckpointLayout& layout, Device device, const RunContext& context);
+  const ModelInfo& info() const override { return info_; }
+  const DiffusionModel& model() const { return model_; }
+  /// What a picture would take on top of nothing. The meta twin costs no memory to keep.
+  uint64_t peak_bytes(const PictureSize& size) const {
+    return predict_memory(meta_.model, meta_.weight_bytes, size).peak_bytes;
+  }
+
+ private:
+  MetaModel meta_;
+  ModelInfo info_;
+  DiffusionModel model_;
+};
+
+ComponentInfo describe(const ComponentLocation& location) {
+  const SourceSummary summary =
+      summarize(*open_component(location.folder, weights_stem(location.class_name)));
+  return {.name = location.folder.filename().string(),
+          .architecture = location.class_name,
+          .parameters = summary.parameters,
+          .file_bytes = summary.bytes,
+          .storage = summary.storage};
+}
+
+ModelInfo describe(const CheckpointLayout& layout, const MetaModel& meta) {
+  const DiffusionModel& model = meta.model;
+  ModelInfo info{.name = model.name,
+                 .pipeline = layout.pipeline,
+                 .components = {describe(layout.text_encoder), describe(layout.network),
+                                describe(layout.codec)},
+                 .default_width_px = model.default_width_px(),
+                 .default_height_px = model.default_height_px(),
+                 .size_multiple_px = static_cast<int>(model.codec->traits().factor),
+                 .default_sampler = model.default_sampler,
+                 .prediction_type = std::string(to_string(model.schedule.prediction_type)),
+                 .weight_bytes = meta.weight_bytes,
+                 .peak_bytes = 0};
+  info.peak_bytes = predict_memory(model, meta.weight_bytes,
+                                   {.width_px = info.default_width_px,
+                                    .height_px = info.default_height_px})
+                        .peak_bytes;
+  return info;
+}
+
+uint64_t physical_memory_bytes() {
+  const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGE_SIZE);
+  return pages > 0 && size > 0 ? static_cast<uint64_t>(pages) * static_cast<uint64_t>(size) : 0;
+}
+
+/// An allocation that the system grants and cannot back ends the process; a number says why instead.
+void require_memory(const char* where, uint64_t needed, const auto&... what) {
+  const uint64_t available = physical_memory_bytes();
+  if (available && needed > available)
+    fail(ErrorKind::kOutOfMemory, where, what..., " needs ", needed >> 20,
+         " MiB with the weights, this machine has ", available >> 20, " MiB");
+}
+
+ResidentModel::ResidentModel(const CheckpointLayout& layout, Device device,
+                             const RunContext& context)
+    : meta_(load_meta_model(layout)), info_(describe(layout, meta_)), model_([&] {
+        require_memory("load", meta_.weight_bytes, info_.name);
+        return DiffusionModel::load(layout, device, context);
+      }()) {}
+
+}  // namespace
+
+Engine::Engine(const EngineOptions& options) : options_(options) {
+  TT_REQUIRE(options.threads >= 0 && options.threads <= kMaxThreads, "threads", "must be in 0..",
+             kMaxThreads, " (0: one per core), got ", options.threads);
+  parse_device(options.device);
+  if (options_.threads == 0)
+    options_.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
+std::shared_ptr<const Model> Engine::load(const std::filesystem::path& path,
+                                          const RunContext& context) const {
+  const Device device = parse_device(options_.device);
+  backend_for(Device::kCpu).use_threads(options_.threads);
+  return std::make_shared<ResidentModel>(CheckpointLayout::read(path), device, context);
+}
+
+TextToImageResult Engine::text_to_image(const Model& model, const TextToImageRequest& request,
+                                        const RunContext& context) const {
+  const auto* resident = dynamic_cast<const ResidentModel*>(&model);
+  TT_REQUIRE(resident, "text_to_image", "the model must come from Engine::load");
+  const TextToImageSettings settings = resolve_settings(resident->model(), request);
+  require_memory("text_to_image",
+                 resident->peak_bytes({.width_px = settings.width_px,
+                                       .height_px = settings.height_px,
+                                       .guidance = settings.guidance_scale > 1.0f}),
+                 "a picture of ", settings.width_px, "x", settings.height_px);
+  backend_for(Device::kCpu).use_threads(options_.threads);
+  return tintype::text_to_image(resident->model(), settings, context);
+}
+
+ModelInfo inspect(const std::filesystem::path& path) {
+  const CheckpointLayout layout = CheckpointLayout::read(path);
+  return describe(layout, load_meta_model(layout));
+}
+
+std::string version() { return TT_VERSION; }
+
+}  // namespace tintype

@@ -1,0 +1,31 @@
+#include "pipelines/memory_prediction.h"
+
+#include "backend/meta/meta_backend.h"
+#include "ops/ops.h"
+#include "pipelines/text_to_image.h"
+
+namespace tintype {
+
+MetaModel load_meta_model(const CheckpointLayout& layout) {
+  const MetaMemory memory;
+  MetaModel result{DiffusionModel::load(layout, Device::kMeta, RunContext()), 0};
+  result.weight_bytes = memory.live_bytes();
+  return result;
+}
+
+MemoryPrediction predict_memory(const DiffusionModel& meta, uint64_t weight_bytes,
+                                const PictureSize& size) {
+  const MetaMemory memory;
+  TextToImageSettings settings;
+  settings.guidance_scale = size.guidance ? 2.0f : 1.0f;
+  const Tensor context = encode_prompt(meta, settings);
+  const auto& codec = meta.codec->traits();
+  const Tensor latents = ops::empty(Shape{1, size.height_px / codec.factor,
+                                          size.width_px / codec.factor, codec.latent_channels},
+                                    DType::kF32, Device::kMeta);
+  predict(meta, latents, 999.0f, context, settings.guidance_scale);
+  decode_latents(meta, latents);
+  return {weight_bytes, weight_bytes + memory.peak_bytes()};
+}
+
+}  // namespace tintype
