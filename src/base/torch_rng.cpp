@@ -107,8 +107,8 @@ TorchRng::TorchRng(uint64_t seed) {
 uint32_t TorchRng::next_u32() {
   if (index_ == static_cast<int>(kStateWords)) {
     for (uint32_t i = 0; i < kStateWords; ++i)
-      state_[i] = state_[(i + kShift) % kStateWords] ^
-                  twist(state_[i], state_[(i + 1) % kStateWords]);
+      state_[i] =
+          state_[(i + kShift) % kStateWords] ^ twist(state_[i], state_[(i + 1) % kStateWords]);
     index_ = 0;
   }
   uint32_t y = state_[static_cast<size_t>(index_++)];
