@@ -1,0 +1,145 @@
+"""Shared by the exporters: paths, versions, loading diffusers pipelines in f32, drawing pictures.
+
+Import this module before diffusers or transformers: it keeps them offline and quiet.
+"""
+
+import json
+import logging
+import os
+import platform
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+warnings.filterwarnings("ignore")
+
+import diffusers  # noqa: E402
+import numpy as np  # noqa: E402
+import safetensors  # noqa: E402
+import torch  # noqa: E402
+import transformers  # noqa: E402
+
+diffusers.utils.logging.set_verbosity_error()
+diffusers.utils.logging.disable_progress_bar()
+transformers.utils.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
+logging.getLogger("diffusers").setLevel(logging.ERROR)
+
+REPO = Path(__file__).resolve().parents[2]
+DEMO_MODEL = REPO / "models" / "tintype-emoji-128"
+FIXTURE_MODELS = REPO / "tests" / "fixtures" / "models"
+FIXTURE_PIPELINES = REPO / "tests" / "fixtures" / "pipelines"
+
+# A fixture is fetched by everyone who clones: keep each under this many bytes.
+FIXTURE_LIMIT_BYTES = 1_000_000
+
+# Our sampler names and the scheduler classes that define them.
+SAMPLERS = {
+    "ddim": diffusers.DDIMScheduler,
+    "euler": diffusers.EulerDiscreteScheduler,
+    "euler_a": diffusers.EulerAncestralDiscreteScheduler,
+    "pndm": diffusers.PNDMScheduler,
+    "dpmpp_2m": diffusers.DPMSolverMultistepScheduler,
+}
+# The samplers that also know Karras' spacing of noise levels.
+KARRAS_SAMPLERS = ("euler", "dpmpp_2m")
+
+
+def samplers_for(prediction_type):
+    """Sampler names whose scheduler class handles this prediction type."""
+    if prediction_type == "sample":
+        # The reference raises for both in their step().
+        return [name for name in SAMPLERS if name not in ("euler_a", "pndm")]
+    return list(SAMPLERS)
+
+
+def versions():
+    """Versions of everything that shaped an export, for its json."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+        "transformers": transformers.__version__,
+        "safetensors": safetensors.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def load_pipeline(folder):
+    """The pipeline of a diffusers folder, every weight in f32 whatever the files store."""
+    pipe = diffusers.StableDiffusionPipeline.from_pretrained(
+        str(folder), torch_dtype=torch.float32, local_files_only=True
+    )
+    for name in ("unet", "vae", "text_encoder"):
+        dtypes = {p.dtype for p in getattr(pipe, name).parameters()}
+        if dtypes != {torch.float32}:
+            raise RuntimeError(f"{folder}: {name} must load as float32, got {dtypes}")
+    pipe.set_progress_bar_config(disable=True)
+    # `draw` replaces pipe.scheduler; every choice starts from the folder's own configuration.
+    pipe.folder_scheduler_config = pipe.scheduler.config
+    return pipe
+
+
+def make_scheduler(pipe, sampler, scheduler=""):
+    """The scheduler object behind our `--sampler NAME [--scheduler karras]`."""
+    extra = {"use_karras_sigmas": True} if scheduler == "karras" else {}
+    return SAMPLERS[sampler].from_config(pipe.folder_scheduler_config, **extra)
+
+
+@torch.inference_mode()
+def draw(pipe, case):
+    """One picture as uint8 [H, W, 3]. `case` has the keys of one entry of pictures.json."""
+    pipe.scheduler = make_scheduler(pipe, case["sampler"], case["scheduler"])
+    picture = pipe(
+        prompt=case["prompt"],
+        negative_prompt=case["negative_prompt"],
+        width=case["width"],
+        height=case["height"],
+        num_inference_steps=case["steps"],
+        guidance_scale=case["guidance"],
+        generator=torch.Generator("cpu").manual_seed(case["seed"]),
+        output_type="np",
+    ).images[0]
+    if not np.isfinite(picture).all():
+        raise RuntimeError(f"{case['name']}: the reference drew numbers that are not finite")
+    # The rounding of diffusers' numpy_to_pil.
+    return np.ascontiguousarray((picture * 255).round().astype(np.uint8))
+
+
+def write_json(path, value):
+    """Readable JSON with a final newline; text stays Unicode."""
+    Path(path).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def folder_bytes(folder):
+    """Sum of the file sizes under a folder."""
+    return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+
+
+def require_small(folder):
+    """Prints the size of a fixture folder and refuses one over the limit."""
+    size = folder_bytes(folder)
+    print(f"{Path(folder).name}: {size / 1000:.0f} kB")
+    if size > FIXTURE_LIMIT_BYTES:
+        raise SystemExit(
+            f"{folder} must stay under {FIXTURE_LIMIT_BYTES} bytes, got {size}; cut channels"
+        )
+
+
+def tintype_command(binary, model, case, output):
+    """The command that draws `case` with our program, as a list for subprocess."""
+    command = [str(binary), "txt2img", "-m", str(model), "-p", case["prompt"]]
+    command += ["-n", case["negative_prompt"], "-W", str(case["width"]), "-H", str(case["height"])]
+    command += ["--steps", str(case["steps"]), "--guidance", str(case["guidance"])]
+    command += ["--sampler", case["sampler"]]
+    if case["scheduler"]:
+        command += ["--scheduler", case["scheduler"]]
+    return command + ["-s", str(case["seed"]), "-o", str(output)]
+
+
+def difference(a, b):
+    """Mean and greatest absolute difference of two uint8 pictures of one size, in 1/255."""
+    apart = np.abs(a.astype(np.int16) - b.astype(np.int16))
+    return float(apart.mean()), int(apart.max())

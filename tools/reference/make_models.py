@@ -1,0 +1,231 @@
+"""Writes the tiny random-weight models of tests/fixtures/models, each of another structure.
+
+    python tools/reference/make_models.py [NAME ...]
+
+The same versions of torch and diffusers give the same bytes. After a change here, run
+export_blocks.py and export_pictures.py too.
+"""
+
+import argparse
+
+from common import FIXTURE_MODELS, require_small
+from model_writer import write_model
+
+CROSS_DOWN, PLAIN_DOWN = "CrossAttnDownBlock2D", "DownBlock2D"
+CROSS_UP, PLAIN_UP = "CrossAttnUpBlock2D", "UpBlock2D"
+
+
+def vae_config(channels, groups, layers, **more):
+    """An autoencoder with one level for each entry of `channels`."""
+    return {
+        "block_out_channels": channels,
+        "down_block_types": ["DownEncoderBlock2D"] * len(channels),
+        "up_block_types": ["UpDecoderBlock2D"] * len(channels),
+        "layers_per_block": layers,
+        "norm_num_groups": groups,
+        "latent_channels": 4,
+        "sample_size": 64,
+        "scaling_factor": 0.18215,
+        **more,
+    }
+
+
+SPECS = {
+    # The shape of Stable Diffusion 1.x and the spellings of its first files: four levels, the last
+    # without attention, 1x1 convolutions around the transformers, a sparse PNDM config, old names.
+    "four-level": {
+        "seed": 101,
+        "tokenizer": {"merges": 240, "old_form": True},
+        "text_encoder": {
+            "hidden_size": 32,
+            "intermediate_size": 96,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "hidden_act": "quick_gelu",
+        },
+        "unet": {
+            "sample_size": 8,
+            "block_out_channels": [8, 16, 16, 16],
+            "down_block_types": [CROSS_DOWN, CROSS_DOWN, CROSS_DOWN, PLAIN_DOWN],
+            "up_block_types": [PLAIN_UP, CROSS_UP, CROSS_UP, CROSS_UP],
+            "layers_per_block": 2,
+            "norm_num_groups": 4,
+            "attention_head_dim": [2, 4, 1, 2],
+            "cross_attention_dim": 32,
+        },
+        "vae": vae_config([6, 8, 10, 12], 2, 2),
+        "scheduler": {
+            "_class_name": "PNDMScheduler",
+            "_diffusers_version": "0.6.0",
+            "beta_end": 0.012,
+            "beta_schedule": "scaled_linear",
+            "beta_start": 0.00085,
+            "clip_sample": False,
+            "num_train_timesteps": 1000,
+            "set_alpha_to_one": False,
+            "skip_prk_steps": True,
+            "steps_offset": 1,
+            "trained_betas": None,
+        },
+        "store": {
+            "text_encoder": {"dtype": "f16", "prefix": True, "position_ids": True},
+            "unet": {"dtype": "f16"},
+            "vae": {"dtype": "f16", "old_attention": True},
+        },
+    },
+    # The shape of Stable Diffusion 2.x in odd sizes: linear projections, deeper transformers, a
+    # level without attention in the middle, v-prediction, padding that is not the end token.
+    "odd-channels": {
+        "seed": 102,
+        "tokenizer": {"merges": 150, "pad_token": "!"},
+        "text_encoder": {
+            "hidden_size": 36,
+            "intermediate_size": 100,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 3,
+            "hidden_act": "gelu",
+        },
+        "unet": {
+            "sample_size": 9,
+            "block_out_channels": [10, 18, 22],
+            "down_block_types": [CROSS_DOWN, PLAIN_DOWN, CROSS_DOWN],
+            "up_block_types": [CROSS_UP, PLAIN_UP, CROSS_UP],
+            "layers_per_block": 1,
+            "norm_num_groups": 2,
+            "attention_head_dim": [2, 3, 2],
+            "transformer_layers_per_block": 2,
+            "use_linear_projection": True,
+            "cross_attention_dim": 36,
+        },
+        "vae": vae_config([6, 6, 8, 10], 2, 1),
+        "scheduler": {
+            "_class_name": "EulerDiscreteScheduler",
+            "_diffusers_version": "0.42.1",
+            "beta_end": 0.012,
+            "beta_schedule": "scaled_linear",
+            "beta_start": 0.00085,
+            "clip_sample": False,
+            "interpolation_type": "linear",
+            "num_train_timesteps": 1000,
+            "prediction_type": "v_prediction",
+            "set_alpha_to_one": False,
+            "skip_prk_steps": True,
+            "steps_offset": 1,
+            "timestep_spacing": "trailing",
+            "trained_betas": None,
+            "use_karras_sigmas": False,
+        },
+        "store": {
+            "text_encoder": {"dtype": "f16", "prefix": True},
+            "unet": {"dtype": "bf16", "shards": 3},
+            "vae": {"dtype": "f32"},
+        },
+    },
+    # Shallow, with odd widths everywhere: heads of 5 and 9, a context of 35, pictures that are not
+    # square by default, an autoencoder of factor 4 without the 1x1 convolutions at its latent.
+    "shallow": {
+        "seed": 103,
+        "tokenizer": {"merges": 60},
+        "text_encoder": {
+            "hidden_size": 35,
+            "intermediate_size": 91,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 5,
+            "hidden_act": "quick_gelu",
+        },
+        "unet": {
+            "sample_size": [12, 8],
+            "block_out_channels": [15, 27],
+            "down_block_types": [CROSS_DOWN, CROSS_DOWN],
+            "up_block_types": [CROSS_UP, CROSS_UP],
+            "layers_per_block": 1,
+            "norm_num_groups": 3,
+            "attention_head_dim": [3, 3],
+            "transformer_layers_per_block": [2, 1],
+            "cross_attention_dim": 35,
+        },
+        "vae": vae_config(
+            [9, 12, 15], 3, 1, use_quant_conv=False, use_post_quant_conv=False, scaling_factor=0.4
+        ),
+        "scheduler": {
+            "_class_name": "DPMSolverMultistepScheduler",
+            "_diffusers_version": "0.42.1",
+            "algorithm_type": "dpmsolver++",
+            "beta_end": 0.02,
+            "beta_schedule": "linear",
+            "beta_start": 0.0001,
+            "clip_sample": False,
+            "final_sigmas_type": "zero",
+            "lower_order_final": True,
+            "num_train_timesteps": 1000,
+            "prediction_type": "epsilon",
+            "solver_order": 2,
+            "solver_type": "midpoint",
+            "steps_offset": 1,
+            "timestep_spacing": "linspace",
+            "use_karras_sigmas": False,
+        },
+        "store": {
+            "text_encoder": {"dtype": "f32", "prefix": False},
+            "unet": {"dtype": "f16"},
+            "vae": {"dtype": "bf16"},
+        },
+    },
+    # A single level, so that nothing is ever halved; odd first width (the time embedding ends in a
+    # padding zero), sample prediction over cosine betas, an autoencoder of factor 2.
+    "one-level": {
+        "seed": 104,
+        "tokenizer": {"merges": 0},
+        "text_encoder": {
+            "hidden_size": 24,
+            "intermediate_size": 60,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "hidden_act": "gelu",
+        },
+        "unet": {
+            "sample_size": 8,
+            "block_out_channels": [21],
+            "down_block_types": [CROSS_DOWN],
+            "up_block_types": [CROSS_UP],
+            "layers_per_block": 2,
+            "norm_num_groups": 7,
+            "norm_eps": 1e-6,
+            "attention_head_dim": 3,
+            "cross_attention_dim": 24,
+            "flip_sin_to_cos": False,
+            "freq_shift": 1,
+        },
+        "vae": vae_config([10, 15], 5, 2, scaling_factor=0.13025),
+        "scheduler": {
+            "_class_name": "DDIMScheduler",
+            "_diffusers_version": "0.42.1",
+            "beta_end": 0.02,
+            "beta_schedule": "squaredcos_cap_v2",
+            "beta_start": 0.0001,
+            "clip_sample": False,
+            "num_train_timesteps": 1000,
+            "prediction_type": "sample",
+            "set_alpha_to_one": True,
+            "steps_offset": 1,
+            "timestep_spacing": "leading",
+        },
+        "store": {
+            "text_encoder": {"dtype": "bf16", "prefix": False},
+            "unet": {"dtype": "f32", "shards": 2},
+            "vae": {"dtype": "f16"},
+        },
+    },
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(SPECS)}; default all")
+    for name in parser.parse_args().names or SPECS:
+        write_model(FIXTURE_MODELS / name, SPECS[name])
+        require_small(FIXTURE_MODELS / name)
+
+
+if __name__ == "__main__":
+    main()
