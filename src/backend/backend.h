@@ -87,11 +87,6 @@ class Backend {
   /// Cross-correlation over [B,H,W,I], zero padded.
   virtual void conv2d(const Tensor& x, const PackedWeight& weight, const Conv2dGeometry& geometry,
                       const Epilogue& epilogue, Tensor& out) const = 0;
-  /// out[b] = scale * a[b] @ b[b] (or b[b]^T); a [B,M,K], b [B,K,N] or [B,N,K]
-  virtual void matmul(const Tensor& a, const Tensor& b, bool transpose_b, float scale,
-                      Tensor& out) const = 0;
-  /// Over the last axis. causal: row i of [..., S, T] sees columns 0..i
-  virtual void softmax(const Tensor& x, bool causal, Tensor& out) const = 0;
   /// q [B,S,H*D], k and v [B,T,H*D] -> [B,S,H*D]
   virtual void attention(const Tensor& q, const Tensor& k, const Tensor& v,
                          const AttentionOptions& options, Tensor& out) const = 0;

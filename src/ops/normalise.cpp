@@ -17,15 +17,6 @@ void check_affine(const Tensor& x, const Tensor& weight, const Tensor& bias, flo
 
 }  // namespace
 
-Tensor softmax(const Tensor& x, bool causal) {
-  require_f32(x, "softmax", "x");
-  TT_REQUIRE(x.rank() >= (causal ? 2 : 1), "softmax", "x must be [...,S,T], got ", x.shape());
-  TT_REQUIRE(!causal || x.dim(-2) <= x.dim(-1), "softmax", "causal needs S <= T, got ", x.shape());
-  Tensor out = empty_like(x, x.shape());
-  backend_for(x.device()).softmax(x, causal, out);
-  return out;
-}
-
 Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps) {
   check_affine(x, weight, bias, eps, "layer_norm");
   Tensor out = empty_like(x, x.shape());

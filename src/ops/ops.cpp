@@ -80,20 +80,6 @@ Tensor conv2d(const Tensor& x, const PackedWeight& weight, const Conv2dGeometry&
   return out;
 }
 
-Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_b, float scale) {
-  require_f32(a, "matmul", "a");
-  TT_REQUIRE(a.rank() == 3, "matmul", "a must be [B,M,K], got ", a.shape());
-  require_f32(b, "matmul", "b");
-  require_same_device(a, b, "matmul", "b");
-  const int k_axis = transpose_b ? 2 : 1;
-  TT_REQUIRE(b.rank() == 3 && b.dim(0) == a.dim(0) && b.dim(k_axis) == a.dim(2), "matmul",
-             "b must be ", transpose_b ? "[B,N,K]" : "[B,K,N]", " with B=", a.dim(0), " and K=",
-             a.dim(2), ", got ", b.shape());
-  Tensor out = empty_like(a, Shape{a.dim(0), a.dim(1), b.dim(transpose_b ? 1 : 2)});
-  backend_for(a.device()).matmul(a, b, transpose_b, scale, out);
-  return out;
-}
-
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                  const AttentionOptions& options) {
   require_f32(q, "attention", "q");

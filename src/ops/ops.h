@@ -26,12 +26,6 @@ Tensor linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilo
 Tensor conv2d(const Tensor& x, const PackedWeight& weight, const Conv2dGeometry& geometry,
               const Epilogue& epilogue = {});
 
-/// scale * a @ b, or a @ b^T. a [B,M,K], b [B,K,N] ([B,N,K] when transposed); returns [B,M,N]
-Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_b = false, float scale = 1.0f);
-
-/// Over the last axis; causal: row i of the last two axes [S,T] sees columns 0..i.
-Tensor softmax(const Tensor& x, bool causal = false);
-
 /// softmax(scale q k^T) v per head, without the [S,T] matrix in memory where the backend can.
 /// q [B,S,H*D]; k, v [B,T,H*D]; returns [B,S,H*D]
 /// source  Vaswani et al. 2017, arXiv:1706.03762

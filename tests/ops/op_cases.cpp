@@ -137,25 +137,6 @@ void add_attention(std::vector<OpCase>& cases) {
   }
 }
 
-void add_matmul(std::vector<OpCase>& cases) {
-  struct Case {
-    int64_t images, m, n, k;
-    bool transpose;
-  };
-  for (const Case& c : {Case{1, 1, 1, 1, false}, Case{2, 7, 33, 5, false}, Case{2, 7, 33, 5, true},
-                        Case{1, 0, 3, 4, false}, Case{3, 64, 100, 77, true}}) {
-    const auto run = [c](Device d) {
-      const Shape b = c.transpose ? Shape{c.images, c.n, c.k} : Shape{c.images, c.k, c.n};
-      return ops::matmul(random_tensor(Shape{c.images, c.m, c.k}, 1, d), random_tensor(b, 2, d),
-                         c.transpose, 0.5f);
-    };
-    cases.push_back({"matmul",
-                     cat("B=", c.images, " M=", c.m, " N=", c.n, " K=", c.k,
-                         c.transpose ? " transposed" : ""),
-                     run, c.k});
-  }
-}
-
 void add_normalisations(std::vector<OpCase>& cases) {
   for (const int64_t c : {1, 7, 16, 64, 320, 1023}) {
     cases.push_back({"layer_norm", cat("[2,3,", c, "]"), [c](Device d) {
@@ -163,13 +144,7 @@ void add_normalisations(std::vector<OpCase>& cases) {
                                               random_tensor(Shape{c}, 2, d),
                                               random_tensor(Shape{c}, 3, d), 1e-5f);
                      }, c});
-    cases.push_back({"softmax", cat("[5,", c, "]"), [c](Device d) {
-                       return ops::softmax(random_tensor(Shape{5, c}, 1, d));
-                     }, c});
   }
-  cases.push_back({"softmax", "[2,9,9] causal", [](Device d) {
-                     return ops::softmax(random_tensor(Shape{2, 9, 9}, 1, d), true);
-                   }, 9});
   struct Case {
     Shape x;
     int groups;
@@ -253,7 +228,6 @@ std::vector<OpCase> build() {
   add_linear(cases);
   add_conv2d(cases);
   add_attention(cases);
-  add_matmul(cases);
   add_normalisations(cases);
   add_elementwise(cases);
   add_movement(cases);

@@ -79,16 +79,13 @@ class CpuBackend final : public Backend {
   }
 
   std::unique_ptr<PackedWeight> pack_linear(const Tensor& weight) const override {
-    const int64_t n = weight.dim(0), k = weight.dim(1);
-    return pack(weight.shape(), {.data = weight.bytes(), .dtype = weight.dtype(), .depth = k,
-                                 .columns = n, .k_stride = 1, .n_stride = k});
+    return pack(weight.shape(), {.data = weight.bytes(), .dtype = weight.dtype(),
+                                 .depth = weight.dim(1), .columns = weight.dim(0)});
   }
   std::unique_ptr<PackedWeight> pack_conv2d(const Tensor& weight) const override {
-    const int64_t in = weight.dim(1), taps = weight.dim(2) * weight.dim(3);
-    return pack(weight.shape(),
-                {.data = weight.bytes(), .dtype = weight.dtype(), .taps = taps, .depth = in,
-                 .columns = weight.dim(0), .tap_stride = 1, .k_stride = taps,
-                 .n_stride = in * taps});
+    return pack(weight.shape(), {.data = weight.bytes(), .dtype = weight.dtype(),
+                                 .taps = weight.dim(2) * weight.dim(3), .depth = weight.dim(1),
+                                 .columns = weight.dim(0)});
   }
 
   void linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilogue,
@@ -115,31 +112,6 @@ class CpuBackend final : public Backend {
              .columns = out.dim(3),
              .epilogue = raw(epilogue, out.dim(1) * out.dim(2)),
              .out = out.mutable_data<float>()});
-  }
-
-  void matmul(const Tensor& a, const Tensor& b, bool transpose_b, float scale,
-              Tensor& out) const override {
-    const int64_t rows = a.dim(1), depth = a.dim(2), columns = out.dim(2);
-    const Tensor panels = empty(allocator_, Shape{panels_size(depth, columns)});
-    float* packed = const_cast<float*>(panels.data<float>());
-    for (int64_t i = 0; i < a.dim(0) && rows * columns > 0; ++i) {
-      pack_panels({.data = b.bytes() + i * depth * columns * static_cast<int64_t>(sizeof(float)),
-                   .depth = depth, .columns = columns, .k_stride = transpose_b ? 1 : columns,
-                   .n_stride = transpose_b ? depth : 1},
-                  packed);
-      product({.rows = {.width = rows, .channels = depth, .out_width = rows},
-               .x = a.data<float>() + i * rows * depth,
-               .panels = packed,
-               .columns = columns,
-               .epilogue = {.scale = scale},
-               .out = out.mutable_data<float>() + i * rows * columns});
-    }
-  }
-
-  void softmax(const Tensor& x, bool causal, Tensor& out) const override {
-    if (x.numel() == 0) return;
-    cpu::softmax(x.data<float>(), x.numel() / x.dim(-1), x.dim(-1), causal ? x.dim(-2) : 1, causal,
-                 out.mutable_data<float>());
   }
 
   void attention(const Tensor& q, const Tensor& k, const Tensor& v,

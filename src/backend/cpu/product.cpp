@@ -23,29 +23,52 @@ int64_t PanelsSize(int64_t k, int64_t columns) {
   return k * vectors * kLanes;
 }
 
-float LoadScalar(const std::byte* data, DType dtype, int64_t index) {
-  if (dtype == DType::kF32) {
-    float value;
-    std::memcpy(&value, data + 4 * index, 4);
-    return value;
+/// `count` values from `first` on, widened to f32.
+void Widen(const PanelSource& source, int64_t first, int64_t count, float* to) {
+  const Floats d;
+  const hn::Rebind<uint16_t, Floats> bits;
+  if (source.dtype == DType::kF32) {
+    std::memcpy(to, source.data + 4 * first, static_cast<size_t>(count) * 4);
+    return;
   }
-  uint16_t bits;
-  std::memcpy(&bits, data + 2 * index, 2);
-  return dtype == DType::kF16 ? f16_to_f32(bits) : bf16_to_f32(bits);
+  const std::byte* from = source.data + 2 * first;
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    const auto half = hn::LoadU(bits, reinterpret_cast<const uint16_t*>(from + 2 * i));
+    const Vector wide =
+        source.dtype == DType::kF16
+            ? hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::float16_t, Floats>(), half))
+            : hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::bfloat16_t, Floats>(), half));
+    hn::StoreU(wide, d, to + i);
+  }
+  for (; i < count; ++i) {
+    uint16_t half;
+    std::memcpy(&half, from + 2 * i, 2);
+    to[i] = source.dtype == DType::kF16 ? f16_to_f32(half) : bf16_to_f32(half);
+  }
 }
 
 void PackPanel(const PanelSource& source, int64_t panel, float* panels) {
-  const int64_t first = panel * kPanelWidth;
+  constexpr int64_t kChunk = 512;
+  const int64_t first = panel * kPanelWidth, k = source.taps * source.depth;
   const int64_t width = PanelVectors(first, source.columns) * kLanes;
   const int64_t used = HWY_MIN(width, source.columns - first);
-  float* to = panels + first * source.taps * source.depth;
-  for (int64_t tap = 0; tap < source.taps; ++tap) {
-    for (int64_t k = 0; k < source.depth; ++k, to += width) {
-      const int64_t start =
-          tap * source.tap_stride + k * source.k_stride + first * source.n_stride;
-      for (int64_t n = 0; n < used; ++n)
-        to[n] = LoadScalar(source.data, source.dtype, start + n * source.n_stride);
-      for (int64_t n = used; n < width; ++n) to[n] = 0.0f;
+  float* to = panels + first * k;
+  if (used < width) std::memset(to, 0, static_cast<size_t>(k * width) * sizeof(float));
+  HWY_ALIGN float chunk[kChunk];
+  for (int64_t n = 0; n < used; ++n) {
+    // Source order is channel-major, panel order tap-major.
+    int64_t tap = 0, c = 0;
+    for (int64_t start = 0; start < k; start += kChunk) {
+      const int64_t count = HWY_MIN(kChunk, k - start);
+      Widen(source, (first + n) * k + start, count, chunk);
+      for (int64_t i = 0; i < count; ++i) {
+        to[(tap * source.depth + c) * width + n] = chunk[i];
+        if (++tap == source.taps) {
+          tap = 0;
+          ++c;
+        }
+      }
     }
   }
 }
@@ -80,7 +103,6 @@ void PointRows(const ProductArgs& args, const float* zeros, int64_t first, int64
 HWY_INLINE Vector FinishVector(Floats d, Vector sum, const ProductArgs& args, int64_t row,
                                int64_t column) {
   const ProductEpilogue& e = args.epilogue;
-  if (e.scale != 1.0f) sum = hn::Mul(sum, hn::Set(d, e.scale));
   if (e.bias) sum = hn::Add(sum, hn::LoadU(d, e.bias + column));
   if (e.image_bias)
     sum = hn::Add(sum, hn::LoadU(d, e.image_bias + row / e.rows_per_image * args.columns + column));
@@ -134,40 +156,69 @@ void StoreTile(const float* sums, const ProductArgs& args, int64_t first_row, in
   }
 }
 
-// Rows of one task: eight tiles share each weight panel while it is in the second-level cache.
-constexpr int64_t kTilesPerTask = 8;
-constexpr int64_t kRowsPerTask = kTilesPerTask * kTileRows;
+// Tiles of rows in one task: they share each block of a weight panel while it is in the second-level
+// cache. A block is as many taps as fit kBlockFloats, at least one; the sums wait in memory between
+// blocks, which changes no bit of them.
+constexpr int64_t kMaxTilesPerTask = 12;
+constexpr int64_t kBlockFloats = int64_t{96} << 10;
 // Enough tasks to keep a large team busy; with fewer row blocks than this, columns are cut too.
 constexpr int64_t kWantedTasks = 64;
 
-void Product(const ProductArgs& args, const float* zeros) {
-  const int64_t rows = args.rows.rows(), taps = args.rows.taps(), depth = args.rows.channels;
-  const int64_t panel_count = (args.columns + kPanelWidth - 1) / kPanelWidth;
-  const int64_t row_blocks = (rows + kRowsPerTask - 1) / kRowsPerTask;
-  const int64_t wanted_cuts = (kWantedTasks + row_blocks - 1) / HWY_MAX(row_blocks, 1);
-  const int64_t cuts = HWY_MAX(HWY_MIN(wanted_cuts, panel_count), 1);
-  const size_t table_size = static_cast<size_t>(kTilesPerTask * taps * kTileRows);
-  std::vector<const float*> tables(table_size * static_cast<size_t>(thread_count()));
+/// How a product is cut into tasks: by its shape alone.
+struct Cutting {
+  int64_t rows, taps, depth, panels;
+  int64_t row_blocks, rows_per_block;  ///< of equal size, but for the last
+  int64_t column_cuts;
+  int64_t block_taps;
 
-  parallel_for(row_blocks * cuts, [&](int64_t task, int thread) HWY_ATTR {
-    const int64_t first_row = task / cuts * kRowsPerTask, cut = task % cuts;
-    const int64_t last_row = HWY_MIN(first_row + kRowsPerTask, rows);
-    const float** table = tables.data() + table_size * static_cast<size_t>(thread);
-    for (int64_t row = first_row, tile = 0; row < last_row; row += kTileRows, ++tile)
-      PointRows(args, zeros, row, HWY_MIN(kTileRows, last_row - row),
-                table + tile * taps * kTileRows);
-    HWY_ALIGN float sums[kTileRows * kPanelWidth];
-    for (int64_t panel = panel_count * cut / cuts; panel < panel_count * (cut + 1) / cuts;
-         ++panel) {
-      const int64_t column = panel * kPanelWidth;
-      const int vectors = PanelVectors(column, args.columns);
-      const float* weights = args.panels + column * taps * depth;
-      for (int64_t row = first_row, tile = 0; row < last_row; row += kTileRows, ++tile) {
-        const int64_t count = HWY_MIN(kTileRows, last_row - row);
-        Tile(count, vectors, table + tile * taps * kTileRows, taps, depth, weights, false, sums);
-        StoreTile(sums, args, row, count, column, vectors);
-      }
+  explicit Cutting(const ProductArgs& args)
+      : rows(args.rows.rows()),
+        taps(args.rows.taps()),
+        depth(args.rows.channels),
+        panels((args.columns + kPanelWidth - 1) / kPanelWidth) {
+    const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
+    row_blocks = (tiles + kMaxTilesPerTask - 1) / kMaxTilesPerTask;
+    rows_per_block = (tiles + row_blocks - 1) / row_blocks * kTileRows;
+    column_cuts = HWY_MIN((kWantedTasks + row_blocks - 1) / row_blocks, panels);
+    block_taps = HWY_MAX(kBlockFloats / HWY_MAX(depth * kPanelWidth, 1), int64_t{1});
+  }
+  int64_t tasks() const { return row_blocks * column_cuts; }
+  size_t table_size() const { return static_cast<size_t>(kMaxTilesPerTask * taps * kTileRows); }
+};
+
+/// One task: its rows against its share of the panels. `table` has room for table_size() pointers.
+void RunTask(const ProductArgs& args, const Cutting& cut, const float* zeros, int64_t task,
+             const float** table) {
+  const int64_t first_row = task / cut.column_cuts * cut.rows_per_block;
+  const int64_t last_row = HWY_MIN(first_row + cut.rows_per_block, cut.rows);
+  const int64_t column_cut = task % cut.column_cuts;
+  const int64_t tile_pointers = cut.taps * kTileRows;
+  for (int64_t row = first_row, tile = 0; row < last_row; row += kTileRows, ++tile)
+    PointRows(args, zeros, row, HWY_MIN(kTileRows, last_row - row), table + tile * tile_pointers);
+
+  HWY_ALIGN float sums[kMaxTilesPerTask][kTileRows * kPanelWidth];
+  const int64_t last_panel = cut.panels * (column_cut + 1) / cut.column_cuts;
+  for (int64_t panel = cut.panels * column_cut / cut.column_cuts; panel < last_panel; ++panel) {
+    const int64_t column = panel * kPanelWidth;
+    const int vectors = PanelVectors(column, args.columns);
+    const float* weights = args.panels + column * cut.taps * cut.depth;
+    for (int64_t tap = 0; tap < cut.taps; tap += cut.block_taps) {
+      const int64_t taps_here = HWY_MIN(cut.block_taps, cut.taps - tap);
+      for (int64_t row = first_row, tile = 0; row < last_row; row += kTileRows, ++tile)
+        Tile(HWY_MIN(kTileRows, last_row - row), vectors,
+             table + tile * tile_pointers + tap * kTileRows, taps_here, cut.depth,
+             weights + tap * cut.depth * vectors * kLanes, tap > 0, sums[tile]);
     }
+    for (int64_t row = first_row, tile = 0; row < last_row; row += kTileRows, ++tile)
+      StoreTile(sums[tile], args, row, HWY_MIN(kTileRows, last_row - row), column, vectors);
+  }
+}
+
+void Product(const ProductArgs& args, const float* zeros) {
+  const Cutting cut(args);
+  std::vector<const float*> tables(cut.table_size() * static_cast<size_t>(thread_count()));
+  parallel_for(cut.tasks(), [&](int64_t task, int thread) HWY_ATTR {
+    RunTask(args, cut, zeros, task, tables.data() + cut.table_size() * static_cast<size_t>(thread));
   });
 }
 

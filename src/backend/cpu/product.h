@@ -33,7 +33,6 @@ struct ProductEpilogue {
   int64_t rows_per_image = 1;
   Activation activation = Activation::kNone;
   const float* residual = nullptr;
-  float scale = 1.0f;  ///< multiplies the sum first
 };
 
 struct ProductArgs {
@@ -45,19 +44,17 @@ struct ProductArgs {
   float* out = nullptr;           ///< [rows, columns]
 };
 
-/// The weight matrix B [K,N] is given by strides: element (k, n) is at k * k_stride + n * n_stride.
-/// For convolution k runs over taps, then channels: (tap, c) is at tap * tap_stride + c * k_stride.
+/// A weight as checkpoints store it: [columns][depth][taps], where a linear layer has one tap.
 struct PanelSource {
   const std::byte* data = nullptr;
-  DType dtype = DType::kF32;      ///< f32 | f16 | bf16
+  DType dtype = DType::kF32;  ///< f32 | f16 | bf16
   int64_t taps = 1, depth = 0, columns = 0;
-  int64_t tap_stride = 0, k_stride = 0, n_stride = 0;
 };
 
 /// Floats that pack_panels writes for K = taps * depth rows and `columns` columns.
 int64_t panels_size(int64_t k, int64_t columns);
-/// Packs B into column panels as wide as two vector registers (the last one as wide as one, when
-/// that is enough), each [K][width], columns past N zero.
+/// Packs into column panels as wide as two vector registers (the last one as wide as one, when that
+/// is enough), each [taps][depth][width], columns past N zero.
 void pack_panels(const PanelSource& source, float* panels);
 
 void product(const ProductArgs& args);

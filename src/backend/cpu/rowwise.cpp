@@ -1,7 +1,6 @@
 #include "backend/cpu/rowwise.h"
 
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "backend/cpu/thread_team.h"
@@ -175,37 +174,6 @@ void GroupNorm(const NormArgs& args, int64_t rows_per_part, double* partial, flo
   });
 }
 
-void SoftmaxRow(const float* x, int64_t columns, int64_t visible, float* out) {
-  const Floats d;
-  const Vector lowest = hn::Set(d, -std::numeric_limits<float>::infinity());
-  Vector top = lowest;
-  ForVectors(visible, [&](int64_t c, int64_t n) HWY_ATTR {
-    top = hn::Max(top, hn::IfThenElse(hn::FirstN(d, static_cast<size_t>(n)),
-                                      LoadUpTo(d, x + c, n), lowest));
-  });
-  top = hn::MaxOfLanes(d, top);
-  Vector sum = hn::Zero(d);
-  ForVectors(visible, [&](int64_t c, int64_t n) HWY_ATTR {
-    const Vector p = hn::IfThenElseZero(hn::FirstN(d, static_cast<size_t>(n)),
-                                        Exp(d, hn::Sub(LoadUpTo(d, x + c, n), top)));
-    StoreUpTo(d, p, out + c, n);
-    sum = hn::Add(sum, p);
-  });
-  const Vector scale = hn::Div(hn::Set(d, 1.0f), hn::SumOfLanes(d, sum));
-  ForVectors(visible, [&](int64_t c, int64_t n) HWY_ATTR {
-    StoreUpTo(d, hn::Mul(LoadUpTo(d, out + c, n), scale), out + c, n);
-  });
-  for (int64_t c = visible; c < columns; ++c) out[c] = 0.0f;
-}
-
-void Softmax(const float* x, int64_t rows, int64_t columns, int64_t rows_per_matrix, bool causal,
-             float* out) {
-  parallel_for(rows, [&](int64_t row, int) HWY_ATTR {
-    const int64_t visible = causal ? row % rows_per_matrix + 1 : columns;
-    SoftmaxRow(x + row * columns, columns, visible, out + row * columns);
-  });
-}
-
 void Activation1D(const float* x, int64_t count, Activation activation, float* out) {
   const Floats d;
   parallel_for((count + kGrain - 1) / kGrain, [&](int64_t task, int) HWY_ATTR {
@@ -257,7 +225,6 @@ namespace tintype::cpu {
 
 HWY_EXPORT(LayerNorm);
 HWY_EXPORT(GroupNorm);
-HWY_EXPORT(Softmax);
 HWY_EXPORT(Activation1D);
 HWY_EXPORT(Geglu);
 HWY_EXPORT(WeightedSum);
@@ -272,11 +239,6 @@ void group_norm(const NormArgs& args) {
   std::vector<double> partial(static_cast<size_t>(args.images * parts * 2 * args.channels));
   std::vector<float> affine(static_cast<size_t>(args.images * 2 * args.channels));
   HWY_DYNAMIC_DISPATCH(GroupNorm)(args, rows_per_part, partial.data(), affine.data());
-}
-
-void softmax(const float* x, int64_t rows, int64_t columns, int64_t rows_per_matrix, bool causal,
-             float* out) {
-  HWY_DYNAMIC_DISPATCH(Softmax)(x, rows, columns, rows_per_matrix, causal, out);
 }
 
 void activate(const float* x, int64_t count, Activation activation, float* out) {

@@ -24,9 +24,6 @@ struct NormArgs {
 
 void layer_norm(const NormArgs& args);
 void group_norm(const NormArgs& args);
-/// x [rows, columns]; causal: row i of every `rows_per_matrix` sees columns 0..i
-void softmax(const float* x, int64_t rows, int64_t columns, int64_t rows_per_matrix, bool causal,
-             float* out);
 void activate(const float* x, int64_t count, Activation activation, float* out);
 /// x [rows, 2 * columns] -> out [rows, columns]
 void geglu(const float* x, int64_t rows, int64_t columns, float* out);

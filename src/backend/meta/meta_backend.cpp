@@ -68,8 +68,6 @@ class MetaBackend final : public Backend {
   void linear(const Tensor&, const PackedWeight&, const Epilogue&, Tensor&) const override {}
   void conv2d(const Tensor&, const PackedWeight&, const Conv2dGeometry&, const Epilogue&,
               Tensor&) const override {}
-  void matmul(const Tensor&, const Tensor&, bool, float, Tensor&) const override {}
-  void softmax(const Tensor&, bool, Tensor&) const override {}
   void layer_norm(const Tensor&, const Tensor&, const Tensor&, float, Tensor&) const override {}
   void group_norm(const Tensor&, int, const Tensor&, const Tensor&, float, Activation,
                   Tensor&) const override {}

@@ -100,13 +100,6 @@ class ReferenceBackend final : public Backend {
               const Epilogue& epilogue, Tensor& out) const override {
     reference::conv2d(x, static_cast<const PlainWeight&>(weight), geometry, epilogue, out);
   }
-  void matmul(const Tensor& a, const Tensor& b, bool transpose_b, float scale,
-              Tensor& out) const override {
-    reference::matmul(a, b, transpose_b, scale, out);
-  }
-  void softmax(const Tensor& x, bool causal, Tensor& out) const override {
-    reference::softmax(x, causal, out);
-  }
   void attention(const Tensor& q, const Tensor& k, const Tensor& v,
                  const AttentionOptions& options, Tensor& out) const override {
     reference::attention(q, k, v, options, out);

@@ -21,8 +21,6 @@ class PlainWeight final : public PackedWeight {
 void linear(const Tensor& x, const PlainWeight& weight, const Epilogue& epilogue, Tensor& out);
 void conv2d(const Tensor& x, const PlainWeight& weight, const Conv2dGeometry& geometry,
             const Epilogue& epilogue, Tensor& out);
-void matmul(const Tensor& a, const Tensor& b, bool transpose_b, float scale, Tensor& out);
-void softmax(const Tensor& x, bool causal, Tensor& out);
 void attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
                Tensor& out);
 

@@ -75,37 +75,6 @@ void conv2d(const Tensor& x, const PlainWeight& weight, const Conv2dGeometry& g,
   }
 }
 
-void matmul(const Tensor& a, const Tensor& b, bool transpose_b, float scale, Tensor& out) {
-  const int64_t rows = a.dim(1), depth = a.dim(2), columns = out.dim(2);
-  for (int64_t image = 0; image < a.dim(0); ++image) {
-    const float* left = a.data<float>() + image * rows * depth;
-    const float* right = b.data<float>() + image * depth * columns;
-    float* to = out.mutable_data<float>() + image * rows * columns;
-    for (int64_t m = 0; m < rows; ++m) {
-      for (int64_t n = 0; n < columns; ++n) {
-        double sum = 0;
-        for (int64_t k = 0; k < depth; ++k)
-          sum += static_cast<double>(left[m * depth + k]) *
-                 (transpose_b ? right[n * depth + k] : right[k * columns + n]);
-        to[m * columns + n] = static_cast<float>(sum * scale);
-      }
-    }
-  }
-}
-
-void softmax(const Tensor& x, bool causal, Tensor& out) {
-  const int64_t columns = x.dim(-1);
-  if (x.numel() == 0) return;
-  std::vector<double> row(static_cast<size_t>(columns));
-  for (int64_t r = 0; r < x.numel() / columns; ++r) {
-    const float* in = x.data<float>() + r * columns;
-    std::copy(in, in + columns, row.begin());
-    softmax_row(row, causal ? r % x.dim(-2) + 1 : columns);
-    float* to = out.mutable_data<float>() + r * columns;
-    for (int64_t t = 0; t < columns; ++t) to[t] = static_cast<float>(row[t]);
-  }
-}
-
 void attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
                Tensor& out) {
   const int64_t queries = q.dim(1), keys = k.dim(1), width = q.dim(2);

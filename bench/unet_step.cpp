@@ -1,0 +1,95 @@
+// One denoising step (a UNet forward) by itself: `unet_step -m MODEL`. With --serve it waits for the
+// words of bench/peers/unet_step.py, so that two resident programs can take turns.
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+#include <thread>
+
+#include "backend/registry.h"
+#include "models/registry.h"
+#include "ops/ops.h"
+
+namespace {
+
+using namespace tintype;
+
+Tensor pattern(const Shape& shape, float scale) {
+  Tensor x = empty_host(shape);
+  uint32_t state = 1;
+  for (float& value : x.mutable_span<float>()) {
+    state = state * 1664525u + 1013904223u;
+    value = scale * (static_cast<float>(state >> 8) * 0x1p-23f - 1.0f);
+  }
+  return x;
+}
+
+/// Highest resident memory in bytes, from the kernel's own account.
+uint64_t peak_memory() {
+  std::FILE* status = std::fopen("/proc/self/status", "re");
+  char line[256];
+  unsigned long long kilobytes = 0;
+  while (status && std::fgets(line, sizeof line, status))
+    if (std::sscanf(line, "VmHWM: %llu", &kilobytes) == 1) break;
+  if (status) std::fclose(status);
+  return kilobytes * 1024;
+}
+
+struct Options {
+  std::string model;
+  int64_t batch = 2, latent = 64, tokens = 77;
+  int repeat = 5, threads = 0;
+  bool serve = false;
+};
+
+int run(const Options& o) {
+  const Backend& backend = backend_for(Device::kCpu);
+  backend.use_threads(o.threads ? o.threads : static_cast<int>(std::thread::hardware_concurrency()));
+  const auto unet = load_denoising_network(
+      {std::filesystem::path(o.model) / "unet", "UNet2DConditionModel"}, Device::kCpu);
+  const Tensor x = pattern(Shape{o.batch, o.latent, o.latent, unet->traits().in_channels}, 1.7f);
+  const Tensor context = pattern(Shape{o.batch, o.tokens, unet->traits().context_width}, 1.7f);
+  const auto step = [&] {
+    const auto start = std::chrono::steady_clock::now();
+    unet->forward(x, 501.0f, context);
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  step();  // warm-up: first touch of the weights and of the activation cache
+  if (!o.serve) {
+    std::vector<double> seconds;
+    for (int i = 0; i < o.repeat; ++i) seconds.push_back(step());
+    std::sort(seconds.begin(), seconds.end());
+    std::cout << "step: median " << seconds[seconds.size() / 2] << " s, min " << seconds.front()
+              << " s, max " << seconds.back() << " s; peak memory " << (peak_memory() >> 20)
+              << " MiB\n";
+    return 0;
+  }
+  std::cout << "ready" << std::endl;
+  for (std::string word; std::cin >> word && word != "quit";) {
+    if (word == "step") std::cout << step() << std::endl;
+    if (word == "memory") std::cout << peak_memory() << std::endl;
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  CLI::App app{"Times one UNet forward"};
+  app.add_option("-m,--model", options.model, "diffusers folder")->required();
+  app.add_option("--batch", options.batch, "images, two with guidance");
+  app.add_option("--latent", options.latent, "height and width of the latents");
+  app.add_option("--tokens", options.tokens, "text positions");
+  app.add_option("--repeat", options.repeat)->check(CLI::PositiveNumber);
+  app.add_option("--threads", options.threads);
+  app.add_flag("--serve", options.serve, "answer step, memory, quit on standard input");
+  CLI11_PARSE(app, argc, argv);
+  try {
+    return run(options);
+  } catch (const Error& error) {
+    std::cerr << error.what() << "\n";
+    return 1;
+  }
+}
