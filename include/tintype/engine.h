@@ -37,7 +37,7 @@ struct ModelInfo {
   std::vector<ComponentInfo> components;
   int default_width_px = 0, default_height_px = 0;
   int size_multiple_px = 8;    ///< width and height must be multiples of this
-  std::string default_sampler;
+  std::string default_sampler; ///< "" when the checkpoint's own is not one of ours
   std::string prediction_type;
   uint64_t weight_bytes = 0;   ///< memory the packed weights will take
   uint64_t peak_bytes = 0;     ///< weights plus activations of one default picture with guidance

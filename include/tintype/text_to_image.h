@@ -13,14 +13,14 @@ namespace tintype {
 /// One picture from one prompt. Unset members take the checkpoint's default. Validated by the
 /// pipeline, not by the caller.
 struct TextToImageRequest {
-  std::string prompt;                    ///< UTF-8; may be empty
-  std::string negative_prompt;           ///< what to steer away from; used when guidance_scale > 1
+  std::string prompt = {};               ///< UTF-8; may be empty
+  std::string negative_prompt = {};      ///< what to steer away from; used when guidance_scale > 1
   std::optional<int> width_px = {};      ///< multiple of ModelInfo::size_multiple_px
   std::optional<int> height_px = {};
   std::optional<int> steps = {};         ///< 1..1000; time is linear in it
   std::optional<float> guidance_scale = {};  ///< at most 1 skips the unconditional pass
-  std::string sampler;                   ///< "" is the checkpoint's own; see sampler_names()
-  std::string scheduler;                 ///< "" is the sampler's own spacing; "karras"
+  std::string sampler = {};              ///< "" is the checkpoint's own; see sampler_names()
+  std::string scheduler = {};            ///< "" is the sampler's own spacing; "karras"
   std::optional<uint64_t> seed = {};     ///< unset: drawn once and returned with the picture
   std::string rng = "torch";             ///< noise contract: "torch" is PyTorch's CPU generator
 };

@@ -49,7 +49,9 @@ ModelInfo describe(const CheckpointLayout& layout, const MetaModel& meta) {
                  .default_width_px = model.default_width_px(),
                  .default_height_px = model.default_height_px(),
                  .size_multiple_px = static_cast<int>(model.codec->traits().factor),
-                 .default_sampler = model.default_sampler,
+                 .default_sampler = has_sampler_for_class(model.schedule.class_name)
+                                        ? sampler_for_class(model.schedule.class_name)
+                                        : std::string(),
                  .prediction_type = std::string(to_string(model.schedule.prediction_type)),
                  .weight_bytes = meta.weight_bytes,
                  .peak_bytes = 0};

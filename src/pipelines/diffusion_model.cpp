@@ -85,9 +85,7 @@ DiffusionModel DiffusionModel::load(const CheckpointLayout& layout, Device devic
                        .network = nullptr,
                        .codec = nullptr,
                        .schedule = NoiseScheduleConfig::from_file(
-                           layout.folder / "scheduler" / "scheduler_config.json"),
-                       .default_sampler = {}};
-  model.default_sampler = sampler_for_class(model.schedule.class_name);
+                           layout.folder / "scheduler" / "scheduler_config.json")};
   context.report(Stage::kLoad, 1, kParts);
   model.text_encoder = load_text_encoder(layout.text_encoder, device);
   context.report(Stage::kLoad, 2, kParts);

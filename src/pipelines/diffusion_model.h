@@ -31,7 +31,6 @@ struct DiffusionModel {
   std::unique_ptr<DenoisingNetwork> network;
   std::unique_ptr<LatentCodec> codec;
   NoiseScheduleConfig schedule;
-  std::string default_sampler;
 
   /// Loads every part to `device` and checks that they fit each other.
   /// throws kNotFound, kCorruptFile, kUnsupported, kOutOfMemory, kCancelled

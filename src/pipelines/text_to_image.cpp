@@ -48,6 +48,11 @@ std::string checked_name(const char* field, const std::string& name,
        "\"", nearest.empty() ? "" : cat("; did you mean ", nearest, "?"));
 }
 
+std::unique_ptr<Sampler> sampler_of(const DiffusionModel& model, const TextToImageSettings& s) {
+  return make_sampler(stable_diffusion_config(model.schedule, s.sampler),
+                      {.name = s.sampler, .scheduler = s.scheduler, .steps = s.steps});
+}
+
 /// Noise as PyTorch draws it for [1,C,H,W], laid out [1,H,W,C].
 Tensor draw_noise(TorchRng& rng, const Shape& shape) {
   const int64_t positions = shape[1] * shape[2], channels = shape[3];
@@ -94,14 +99,14 @@ TextToImageSettings resolve_settings(const DiffusionModel& model,
   s.guidance_scale = request.guidance_scale.value_or(kDefaultGuidance);
   TT_REQUIRE(std::isfinite(s.guidance_scale) && std::fabs(s.guidance_scale) <= 1000.0f, "guidance",
              "must be a number in -1000..1000, got ", s.guidance_scale);
-  s.sampler = checked_name("sampler",
-                           request.sampler.empty() ? model.default_sampler : request.sampler,
-                           diffusion_sampler_names());
+  s.sampler = request.sampler.empty()
+                  ? sampler_for_class(model.schedule.class_name)
+                  : checked_name("sampler", request.sampler, diffusion_sampler_names());
   s.scheduler = request.scheduler;
   if (!s.scheduler.empty())
     checked_name("scheduler", s.scheduler, diffusion_scheduler_names());
   // Steps and scheduler that this sampler or this checkpoint lacks are refused here, before any work.
-  make_sampler(model.schedule, {.name = s.sampler, .scheduler = s.scheduler, .steps = s.steps});
+  sampler_of(model, s);
   s.rng = checked_name("rng", request.rng, {"torch"});
   s.seed = request.seed ? *request.seed : std::random_device{}();
   s.model_name = model.name;
@@ -156,9 +161,7 @@ TextToImageResult text_to_image(const DiffusionModel& model, TextToImageSettings
   const int64_t factor = model.codec->traits().factor;
   const Shape shape{1, settings.height_px / factor, settings.width_px / factor,
                     model.codec->traits().latent_channels};
-  const auto sampler = make_sampler(
-      model.schedule,
-      {.name = settings.sampler, .scheduler = settings.scheduler, .steps = settings.steps});
+  const auto sampler = sampler_of(model, settings);
   TorchRng rng(settings.seed);
   const NoiseSource noise = [&](const Shape& wanted) { return draw_noise(rng, wanted); };
   const Tensor start = ops::to_device(noise(shape), model.device);

@@ -1,0 +1,187 @@
+// Whole pictures against the reference pipeline's: each case of tests/fixtures/pipelines, drawn with
+// the same seed, may differ by half a level of 255 on average.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "backend/registry.h"
+#include "base/json.h"
+#include "models/fixture_files.h"
+#include "pipelines/memory_prediction.h"
+#include "pipelines/text_to_image.h"
+
+namespace tintype::testing {
+namespace {
+
+constexpr double kMeanTolerance = 0.5;  // of 255
+
+class Pictures : public ::testing::TestWithParam<std::string> {
+ protected:
+  static DiffusionModel load(const std::string& folder, Device device = Device::kCpu) {
+    return DiffusionModel::load(CheckpointLayout::read(std::filesystem::path(TT_SOURCE_DIR) / folder),
+                                device, RunContext());
+  }
+};
+
+TextToImageRequest request_of(const JsonObject& c) {
+  return {.prompt = c.text("prompt"),
+          .negative_prompt = c.text("negative_prompt"),
+          .width_px = static_cast<int>(c.integer("width", 1, 4096)),
+          .height_px = static_cast<int>(c.integer("height", 1, 4096)),
+          .steps = static_cast<int>(c.integer("steps", 1, 1000)),
+          .guidance_scale = static_cast<float>(c.number("guidance", -100, 100)),
+          .sampler = c.text("sampler"),
+          .scheduler = c.text("scheduler"),
+          .seed = c.json()["seed"].get<uint64_t>(),
+          .rng = "torch"};
+}
+
+TextToImageResult draw(const DiffusionModel& model, const TextToImageRequest& request) {
+  return text_to_image(model, resolve_settings(model, request), RunContext());
+}
+
+TEST_P(Pictures, MatchTheReferencePipeline) {
+  const auto folder = fixtures() / "pipelines" / GetParam();
+  const Json index = read_json_file(folder / "pictures.json");
+  const Dump pictures(folder / "pictures.safetensors");
+  const DiffusionModel model = load(index["model"].get<std::string>());
+  ASSERT_FALSE(index["pictures"].empty());
+  for (const Json& entry : index["pictures"]) {
+    const JsonObject c(entry, "pictures.json");
+    const std::string name = c.text("name");
+    const Image image = draw(model, request_of(c)).image;
+    const Tensor expected = pictures.raw(name);
+    ASSERT_EQ(static_cast<int64_t>(image.rgb.size()), expected.numel()) << name;
+    double sum = 0, worst = 0;
+    for (size_t i = 0; i < image.rgb.size(); ++i) {
+      const double difference = std::abs(static_cast<int>(image.rgb[i]) -
+                                         static_cast<int>(expected.data<uint8_t>()[i]));
+      sum += difference;
+      worst = std::max(worst, difference);
+    }
+    const double mean = sum / static_cast<double>(image.rgb.size());
+    EXPECT_LE(mean, kMeanTolerance) << name << ", largest difference " << worst;
+    RecordProperty(name, cat("mean ", mean, " max ", worst));
+  }
+}
+
+std::string test_name(const ::testing::TestParamInfo<std::string>& param) {
+  std::string name = param.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, Pictures, ::testing::ValuesIn(fixture_names("pipelines")),
+                         test_name);
+
+class Pipeline : public ::testing::TestWithParam<std::string> {
+ protected:
+  DiffusionModel model_ = DiffusionModel::load(
+      CheckpointLayout::read(fixtures() / "models" / GetParam()), Device::kCpu, RunContext());
+  const TextToImageRequest request_{.prompt = "red apple", .steps = 3, .guidance_scale = 4.0f,
+                                    .seed = 11};
+};
+
+TEST_P(Pipeline, SameBitsOnASecondRunAndOnAnyNumberOfThreads) {
+  const Backend& cpu = backend_for(Device::kCpu);
+  cpu.use_threads(1);
+  const Image one = draw(model_, request_).image;
+  EXPECT_EQ(one.rgb, draw(model_, request_).image.rgb);
+  for (const int threads : {2, 5}) {
+    cpu.use_threads(threads);
+    EXPECT_EQ(one.rgb, draw(model_, request_).image.rgb) << threads << " threads";
+  }
+}
+
+TEST_P(Pipeline, CancelStopsWithinOneStep) {
+  RunContext context;
+  int steps = 0;
+  context.on_progress = [&](const Progress& p) {
+    if (p.stage == Stage::kDenoise && p.step == 2) context.cancel();
+    if (p.stage == Stage::kDenoise) steps = p.step;
+    EXPECT_NE(p.stage, Stage::kDecode);
+  };
+  try {
+    text_to_image(model_, resolve_settings(model_, request_), context);
+    ADD_FAILURE() << "drew a cancelled picture";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kCancelled);
+  }
+  EXPECT_EQ(steps, 2);
+}
+
+TEST_P(Pipeline, DeadlineStopsTheRun) {
+  RunContext context;
+  context.deadline = RunContext::Clock::now();
+  try {
+    text_to_image(model_, resolve_settings(model_, request_), context);
+    ADD_FAILURE() << "drew a picture past its deadline";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kDeadlineExceeded);
+  }
+}
+
+TEST_P(Pipeline, RefusesWrongRequestsBeforeAnyWork) {
+  const auto expect_refused = [&](const char* field, auto change) {
+    TextToImageRequest request = request_;
+    change(request);
+    try {
+      resolve_settings(model_, request);
+      ADD_FAILURE() << "accepted a wrong " << field;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kInvalidArgument) << error.what();
+      EXPECT_NE(std::string(error.what()).find(field), std::string::npos) << error.what();
+    }
+  };
+  expect_refused("width", [](auto& r) { r.width_px = 101; });
+  expect_refused("width", [](auto& r) { r.width_px = 0; });
+  expect_refused("height", [](auto& r) { r.height_px = -8; });
+  expect_refused("height", [](auto& r) { r.height_px = 1 << 30; });
+  expect_refused("steps", [](auto& r) { r.steps = 0; });
+  expect_refused("steps", [](auto& r) { r.steps = 1000000; });
+  expect_refused("guidance", [](auto& r) { r.guidance_scale = std::nanf(""); });
+  expect_refused("guidance", [](auto& r) { r.guidance_scale = INFINITY; });
+  expect_refused("euler_a", [](auto& r) { r.sampler = "eular_a"; });
+  expect_refused("scheduler", [](auto& r) { r.scheduler = "karas"; });
+  expect_refused("rng", [](auto& r) { r.rng = "dice"; });
+}
+
+TEST_P(Pipeline, EmptyAndEndlessPromptsDraw) {
+  TextToImageRequest request = request_;
+  request.prompt = "";
+  EXPECT_FALSE(draw(model_, request).settings.prompt_truncated);
+  for (int i = 0; i < 2000; ++i) request.prompt += "apple ";
+  EXPECT_TRUE(draw(model_, request).settings.prompt_truncated);
+}
+
+TEST_P(Pipeline, MemoryPredictionIsWhatTheAllocatorSees) {
+  const MetaModel meta = load_meta_model(CheckpointLayout::read(fixtures() / "models" / GetParam()));
+  const PictureSize size{.width_px = model_.default_width_px() * 4,
+                         .height_px = model_.default_height_px() * 4};
+  const MemoryPrediction small = predict_memory(meta.model, meta.weight_bytes, size);
+  const MemoryPrediction large = predict_memory(
+      meta.model, meta.weight_bytes, {.width_px = 2 * size.width_px, .height_px = 2 * size.height_px});
+  EXPECT_GT(meta.weight_bytes, 0u);
+  EXPECT_GT(small.peak_bytes, small.weight_bytes);
+  EXPECT_GT(large.peak_bytes - large.weight_bytes, 3 * (small.peak_bytes - small.weight_bytes));
+}
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, Pipeline, ::testing::ValuesIn(fixture_names("models")), test_name);
+
+TEST(Checkpoint, FaultyFoldersAreNamed) {
+  const auto expect_refused = [](const std::filesystem::path& path, ErrorKind kind) {
+    try {
+      CheckpointLayout::read(path);
+      ADD_FAILURE() << "accepted " << path;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), kind) << error.what();
+    }
+  };
+  expect_refused(fixtures() / "nowhere", ErrorKind::kNotFound);
+  expect_refused(fixtures(), ErrorKind::kNotFound);  // a folder without model_index.json
+  expect_refused(std::filesystem::path(TT_SOURCE_DIR) / "CMakeLists.txt", ErrorKind::kUnsupported);
+}
+
+}  // namespace
+}  // namespace tintype::testing
