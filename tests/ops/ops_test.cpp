@@ -1,7 +1,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <map>
 
 #include "backend/registry.h"
 #include "ops/op_cases.h"
@@ -84,6 +88,32 @@ TEST(Ops, GroupNormKeepsItsDigitsFarFromZero) {
       ops::group_norm(on_reference(shifted), 2, on_reference(weight), on_reference(bias), 1e-6f));
   for (int64_t i = 0; i < y.numel(); ++i)
     ASSERT_NEAR(y.data<float>()[i], expected.data<float>()[i], 1e-3) << i;
+}
+
+/// docs/ops.md as the case table has it.
+std::string ops_page() {
+  std::map<std::string, int> counts;
+  for (const OpCase& c : op_cases()) ++counts[c.op];
+  std::string page =
+      "# Ops and backends\n\nGenerated from the case table in `tests/ops/op_cases.cpp` by `ops_test` "
+      "(`TT_UPDATE_DOCS=1 build/cpu/tests/ops/ops_test`).\nEvery case runs on every backend and is "
+      "compared with the reference.\n\n| op | cases |";
+  for (const Device device : available_devices()) page += cat(" ", device, " |");
+  page += "\n|---|---|";
+  for (size_t i = 0; i < available_devices().size(); ++i) page += "---|";
+  for (const auto& [op, count] : counts) {
+    page += cat("\n| ", op, " | ", count, " |");
+    for (size_t i = 0; i < available_devices().size(); ++i) page += " yes |";
+  }
+  return page + "\n";
+}
+
+TEST(Ops, TheSupportPageIsUpToDate) {
+  const std::filesystem::path file = std::filesystem::path(TT_SOURCE_DIR) / "docs" / "ops.md";
+  if (std::getenv("TT_UPDATE_DOCS")) std::ofstream(file) << ops_page();
+  std::ifstream in(file);
+  const std::string page{std::istreambuf_iterator<char>(in), {}};
+  EXPECT_EQ(page, ops_page()) << "run with TT_UPDATE_DOCS=1";
 }
 
 template <typename Call>

@@ -1,5 +1,5 @@
 /// The CPU backend: our own vector kernels (Highway, chosen for the machine at run time) under one
-/// OpenMP team. See product.h for how results stay the same on any number of threads.
+/// thread team. See product.h for how results stay the same on any number of threads.
 /// Thread-safe: holds only the activation allocator.
 #pragma once
 

@@ -1,6 +1,7 @@
 /// The one team of compute threads. Work is cut into tasks by shape alone, never by thread count, so
 /// results are the same bits whatever the team's size; the team only decides who runs a task.
-/// Thread-safety: parallel_for may be called from several threads; each call then has its own team.
+/// Thread-safety: parallel_for may be called from several threads. One caller at a time has the team;
+/// the others work alone meanwhile, so that requests share the cores without oversubscribing them.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +9,8 @@
 
 namespace tintype::cpu {
 
-/// Threads a parallel_for uses from now on in calls from this thread and its children.
+/// Threads (the caller among them) that a parallel_for called from this thread may use; one per core
+/// until set.
 void set_thread_count(int threads);
 int thread_count();
 
