@@ -1,0 +1,178 @@
+#include "image/png_reader.h"
+
+#include <png.h>
+
+#include <algorithm>
+#include <csetjmp>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "base/check.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "image/png_limits.h"
+#include "image/png_text.h"
+
+namespace tintype {
+namespace {
+
+constexpr std::string_view kWhere = "read_png";
+/// Far above any picture within the pixel bound that compresses at all.
+constexpr size_t kMaxFileBytes = size_t{1} << 30;
+/// One deflate block spends at least 2 bits on 258 bytes: nothing expands further than 1032 times.
+/// Held against the size in the header, it keeps a short file from costing a large allocation.
+constexpr uint64_t kMaxDeflateRatio = 1032;
+constexpr uint32_t kMaxChunks = 256;
+constexpr size_t kMaxChunkBytes = 8u << 20;
+
+/// What the libpng calls work on; as in the writer, every C++ object lives outside the frames that
+/// a longjmp crosses.
+struct Decoder {
+  png_structp png = nullptr;
+  png_infop info = nullptr;
+  std::span<const uint8_t> rest;
+  std::vector<png_bytep> rows;
+  char message[200] = "";
+
+  Decoder() = default;
+  ~Decoder() { png_destroy_read_struct(&png, &info, nullptr); }
+  Decoder(const Decoder&) = delete;
+  Decoder& operator=(const Decoder&) = delete;
+};
+
+[[noreturn]] void on_error(png_structp png, png_const_charp message) {
+  auto* decoder = static_cast<Decoder*>(png_get_error_ptr(png));
+  std::snprintf(decoder->message, sizeof(decoder->message), "%s", message);
+  png_longjmp(png, 1);
+}
+
+void on_warning(png_structp, png_const_charp) {}
+
+void on_read(png_structp png, png_bytep out, size_t size) {
+  auto* decoder = static_cast<Decoder*>(png_get_io_ptr(png));
+  if (size > decoder->rest.size()) png_error(png, "the file ends early");
+  std::memcpy(out, decoder->rest.data(), size);
+  decoder->rest = decoder->rest.subspan(size);
+}
+
+/// Up to the pixels. False: see Decoder::message.
+bool read_header(Decoder& decoder) {
+  if (setjmp(png_jmpbuf(decoder.png))) return false;
+  png_set_read_fn(decoder.png, &decoder, on_read);
+  png_set_user_limits(decoder.png, kMaxPngSidePx, kMaxPngSidePx);
+  png_set_chunk_cache_max(decoder.png, kMaxChunks);
+  png_set_chunk_malloc_max(decoder.png, kMaxChunkBytes);
+  png_read_info(decoder.png, decoder.info);
+  return true;
+}
+
+/// Asks for 8-bit RGB whatever the file holds.
+bool set_transforms(Decoder& decoder) {
+  if (setjmp(png_jmpbuf(decoder.png))) return false;
+  png_set_expand(decoder.png);
+  png_set_scale_16(decoder.png);
+  png_set_gray_to_rgb(decoder.png);
+  png_set_strip_alpha(decoder.png);
+  png_set_interlace_handling(decoder.png);
+  png_read_update_info(decoder.png, decoder.info);
+  return true;
+}
+
+/// The pixels, then the chunks after them.
+bool read_pixels(Decoder& decoder) {
+  if (setjmp(png_jmpbuf(decoder.png))) return false;
+  png_read_image(decoder.png, decoder.rows.data());
+  png_read_end(decoder.png, decoder.info);
+  return true;
+}
+
+void require_png_signature(std::span<const uint8_t> bytes, std::string_view origin) {
+  if (bytes.size() >= 8 && png_sig_cmp(bytes.data(), 0, 8) == 0) return;
+  const auto starts = [&](std::string_view magic) {
+    return bytes.size() >= magic.size() &&
+           std::equal(magic.begin(), magic.end(), bytes.begin(),
+                      [](char m, uint8_t b) { return static_cast<uint8_t>(m) == b; });
+  };
+  const char* other = starts("\xFF\xD8\xFF") ? "JPEG"
+                      : starts("GIF8")       ? "GIF"
+                      : starts("RIFF")       ? "WebP"
+                                             : nullptr;
+  if (other)
+    fail(ErrorKind::kUnsupported, kWhere, origin, " must be a PNG, got a ", other,
+         " picture; convert it first");
+  fail(ErrorKind::kCorruptFile, kWhere, origin, " must begin with the PNG signature, got ",
+       bytes.size() < 8 ? "a file of less than 8 bytes" : "other bytes; is it a PNG?");
+}
+
+/// Refuses sizes that the bounds or the length of the file rule out.
+void check_size(const Decoder& decoder, size_t file_bytes, std::string_view origin) {
+  const uint64_t width = png_get_image_width(decoder.png, decoder.info);
+  const uint64_t height = png_get_image_height(decoder.png, decoder.info);
+  if (width * height > kMaxPngPixels)
+    fail(ErrorKind::kUnsupported, kWhere, origin, " must have at most ", kMaxPngPixels,
+         " pixels, got ", width, " x ", height);
+  const uint64_t bits = uint64_t{png_get_bit_depth(decoder.png, decoder.info)} *
+                        png_get_channels(decoder.png, decoder.info);
+  const uint64_t packed_bytes = (width * bits + 7) / 8 * height;
+  if (packed_bytes / kMaxDeflateRatio > file_bytes)
+    fail(ErrorKind::kCorruptFile, kWhere, origin, " must hold the ", packed_bytes,
+         " bytes of pixels that its header tells of, got a file of ", file_bytes,
+         " bytes, too short for that at any compression");
+}
+
+void read_text(const Decoder& decoder, PngText& out) {
+  png_textp text = nullptr;
+  int count = 0;
+  png_get_text(decoder.png, decoder.info, &text, &count);
+  for (int i = 0; i < count; ++i) {
+    const bool utf8 = text[i].compression >= PNG_ITXT_COMPRESSION_NONE;
+    const size_t length = utf8 ? text[i].itxt_length : text[i].text_length;
+    const std::string_view bytes = text[i].text ? std::string_view(text[i].text, length) : "";
+    out.emplace_back(utf8_from_latin1(text[i].key),
+                     repair_utf8(utf8 ? std::string(bytes) : utf8_from_latin1(bytes)));
+  }
+}
+
+}  // namespace
+
+Image decode_png(std::span<const uint8_t> bytes, std::string_view origin, PngText* text) {
+  require_png_signature(bytes, origin);
+  Decoder decoder;
+  decoder.rest = bytes;
+  decoder.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &decoder, on_error, on_warning);
+  if (decoder.png) decoder.info = png_create_info_struct(decoder.png);
+  if (!decoder.info)
+    fail(ErrorKind::kOutOfMemory, kWhere, "libpng must start, got no memory for it");
+
+  const auto corrupt = [&](std::string_view part) {
+    fail(ErrorKind::kCorruptFile, kWhere, origin, " must hold ", part,
+         ", got: ", printable(decoder.message));
+  };
+  if (!read_header(decoder)) corrupt("a valid PNG header");
+  check_size(decoder, bytes.size(), origin);
+  if (!set_transforms(decoder)) corrupt("pixels that can become 8-bit RGB");
+
+  Image image;
+  image.width_px = static_cast<int>(png_get_image_width(decoder.png, decoder.info));
+  image.height_px = static_cast<int>(png_get_image_height(decoder.png, decoder.info));
+  const size_t stride = static_cast<size_t>(image.width_px) * 3;
+  if (png_get_rowbytes(decoder.png, decoder.info) != stride)
+    fail(ErrorKind::kInternal, kWhere, origin, ": rows must become ", stride, " bytes, got ",
+         png_get_rowbytes(decoder.png, decoder.info));
+  image.rgb.resize(stride * static_cast<size_t>(image.height_px));
+  for (size_t y = 0; y < static_cast<size_t>(image.height_px); ++y)
+    decoder.rows.push_back(image.rgb.data() + y * stride);
+  if (!read_pixels(decoder)) corrupt("whole pixels and chunks");
+  if (text) read_text(decoder, *text);
+  return image;
+}
+
+Image read_png(const std::filesystem::path& path, PngText* text) {
+  const std::string bytes = read_text_file(path, kMaxFileBytes);
+  return decode_png({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()},
+                    printable(path.string()), text);
+}
+
+}  // namespace tintype

@@ -1,0 +1,24 @@
+/// Reading PNG files into the library's Image. Every byte is hostile: sizes are bounded before
+/// anything is allocated from them. Not public; pictures come in through later requests.
+/// Thread-safety: no state.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string_view>
+
+#include "tintype/image.h"
+
+namespace tintype {
+
+/// Grey, palette, 16-bit and interlaced files become 8-bit RGB; an alpha channel is dropped, as the
+/// reference's convert("RGB") does. `text`, unless null, receives the text chunks as UTF-8.
+/// throws kNotFound, kIo, kCorruptFile; kUnsupported: another format, or beyond the bounds of
+/// png_limits.h
+Image read_png(const std::filesystem::path& path, PngText* text = nullptr);
+
+/// The same from memory; `origin` names the bytes in messages.
+Image decode_png(std::span<const uint8_t> bytes, std::string_view origin, PngText* text = nullptr);
+
+}  // namespace tintype
