@@ -1,0 +1,244 @@
+#include "cli/txt2img_command.h"
+
+#include <chrono>
+#include <cstdio>
+#include <limits>
+#include <memory>
+
+#include "cli/arguments.h"
+#include "cli/exit_code.h"
+#include "cli/format.h"
+#include "cli/interrupt.h"
+#include "cli/json_output.h"
+#include "cli/progress_bar.h"
+#include "tintype/image.h"
+
+namespace tintype::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int kMaxSteps = 1000;
+constexpr int kMaxSidePx = 65535;  // what a PNG may have
+constexpr int kMaxThreads = 1024;
+constexpr double kMaxDeadlineS = 1e9;
+
+constexpr const char* kFooter = R"(
+Unset flags take the model's own settings; `tintype inspect MODEL` shows them.
+A value that begins with a dash is written with an equals sign: --negative=-blurry
+
+Size: a model draws well near the size it was trained at, which is its default. Width and height are
+multiples of 8 (for some models more: see inspect). Memory and time grow with the area.
+Steps: time is linear in them; 20 to 30 are enough for most samplers.
+Guidance: how strongly the prompt is followed; 2 to 8 is usual, more oversaturates, 1 turns it off
+and is twice as fast.
+Seed: the same seed, settings and model give the same picture, bit for bit, on any thread count.
+Without one, a seed is drawn and printed.
+
+The PNG carries its settings as text: "parameters" in the form galleries read, "tintype" as JSON.
+An existing file is replaced only by a whole new picture; on failure or Ctrl-C it stays as it was.
+
+Examples:
+  tintype txt2img -m models/tintype-emoji-128 -p "red apple"
+  tintype txt2img -m models/tintype-emoji-128 -p "panda" -s 7 --steps 25 --guidance 3 -o panda.png
+  tintype txt2img -m sd15 -p "a lighthouse at dusk" -n "blurry" -W 512 -H 768 --sampler dpmpp_2m \
+      --scheduler karras
+  tintype txt2img -m sd15 -p "" -s 1 --json > result.json
+
+)";
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// What a finished run tells, beyond the library's result.
+struct Outcome {
+  std::string file;
+  double load_s = 0, save_s = 0, total_s = 0;
+};
+
+OrderedJson outcome_json(const TextToImageResult& result, const Outcome& outcome) {
+  OrderedJson object;
+  object["files"] = {outcome.file};
+  object["seed"] = result.settings.seed;
+  object["settings"] = OrderedJson::parse(settings_json(result.settings));
+  object["prompt_truncated"] = result.settings.prompt_truncated;
+  OrderedJson& timings = object["timings"];
+  timings["load_s"] = outcome.load_s;
+  timings["encode_prompt_s"] = result.timings.encode_prompt_s;
+  timings["denoise_s"] = result.timings.denoise_s;
+  timings["step_s"] = result.timings.step_s;
+  timings["decode_s"] = result.timings.decode_s;
+  timings["save_s"] = outcome.save_s;
+  timings["total_s"] = outcome.total_s;
+  object["peak_memory_bytes"] = peak_memory_bytes();
+  object["version"] = version();
+  return object;
+}
+
+std::string outcome_text(const TextToImageResult& result, const Outcome& outcome) {
+  const TextToImageSettings& settings = result.settings;
+  return outcome.file + "  (" + std::to_string(settings.width_px) + " x " +
+         std::to_string(settings.height_px) + ", seed " + std::to_string(settings.seed) + ", " +
+         std::to_string(settings.steps) + " steps " + settings.sampler + ", " +
+         format_seconds(outcome.total_s) + ")";
+}
+
+void run_txt2img(const Txt2ImgOptions& options) {
+  const Clock::time_point start = Clock::now();
+  const bool named = !options.output.empty();
+  // Before the minutes of drawing, not after them.
+  require_writable(named ? options.output : "tintype.png");
+
+  RunContext context;
+  if (options.deadline_s)
+    context.deadline = start + std::chrono::duration_cast<Clock::duration>(
+                                   std::chrono::duration<double>(*options.deadline_s));
+  ProgressBar bar;
+  context.on_progress = [&bar](const Progress& progress) { bar.show(progress); };
+  const InterruptGuard guard(context);
+
+  const Engine engine(options.engine);
+  const auto model = engine.load(options.model, context);
+  Outcome outcome;
+  outcome.load_s = seconds_since(start);
+  const TextToImageResult result = engine.text_to_image(*model, options.request, context);
+
+  context.report(Stage::kSave, 0, 1);
+  const Clock::time_point save_start = Clock::now();
+  const std::filesystem::path file =
+      named ? std::filesystem::path(options.output) : free_output_name(".", result.settings.seed);
+  {
+    const UninterruptedSection whole;
+    save_png(file, result.image,
+             {{"parameters", parameters_text(result.settings)},
+              {"tintype", settings_json(result.settings)}});
+  }
+  outcome.file = file.string();
+  outcome.save_s = seconds_since(save_start);
+  outcome.total_s = seconds_since(start);
+  bar.clear();
+  if (result.settings.prompt_truncated)
+    std::fputs(
+        "tintype: warning: the prompt is longer than the model's text window; its end was "
+        "not used\n",
+        stderr);
+  options.json ? print_json(outcome_json(result, outcome))
+               : print_line(outcome_text(result, outcome));
+}
+
+/// A flag whose text goes through `parse`, which throws Error.
+CLI::Option* add_parsed(CLI::App& command, const std::string& names,
+                        const std::function<void(const std::string&)>& parse,
+                        const std::string& description, const std::string& value_name) {
+  return command.add_option_function<std::string>(names, parse, description)->type_name(value_name);
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string out;
+  for (const std::string& name : names) out += (out.empty() ? "" : ", ") + name;
+  return out;
+}
+
+void add_picture_flags(CLI::App& command, TextToImageRequest& request) {
+  command.add_option("-p,--prompt", request.prompt, "What to draw; may be empty (\"\")")
+      ->required()
+      ->type_name("TEXT");
+  command
+      .add_option("-n,--negative", request.negative_prompt,
+                  "What to steer away from; used when guidance is above 1")
+      ->type_name("TEXT");
+  add_parsed(
+      command, "-W,--width",
+      [&request](const std::string& text) {
+        request.width_px = parse_int("--width", text, 1, kMaxSidePx);
+      },
+      "Width in pixels, a multiple of 8 (default: the model's)", "PX");
+  add_parsed(
+      command, "-H,--height",
+      [&request](const std::string& text) {
+        request.height_px = parse_int("--height", text, 1, kMaxSidePx);
+      },
+      "Height in pixels, a multiple of 8 (default: the model's)", "PX");
+  add_parsed(
+      command, "--steps",
+      [&request](const std::string& text) {
+        request.steps = parse_int("--steps", text, 1, kMaxSteps);
+      },
+      "Denoising steps, 1 to 1000 (default: the model's)", "N");
+  add_parsed(
+      command, "--guidance",
+      [&request](const std::string& text) {
+        constexpr double kMax = std::numeric_limits<float>::max();
+        request.guidance_scale = static_cast<float>(parse_number("--guidance", text, -kMax, kMax));
+      },
+      "How strongly to follow the prompt (default: the model's)", "G");
+  command
+      .add_option("--sampler", request.sampler, joined(sampler_names()) + " (default: the model's)")
+      ->type_name("NAME");
+  command
+      .add_option("--scheduler", request.scheduler,
+                  "Spacing of the noise levels: " + joined(scheduler_names()) +
+                      " (default: the sampler's own)")
+      ->type_name("NAME");
+  add_parsed(
+      command, "-s,--seed",
+      [&request](const std::string& text) { request.seed = parse_seed("--seed", text); },
+      "Start of the noise, 0 to 2^64-1 (default: drawn and printed)", "N");
+  command.add_option("--rng", request.rng, "Noise contract: torch is PyTorch's CPU generator")
+      ->type_name("NAME")
+      ->capture_default_str();
+}
+
+void add_run_flags(CLI::App& command, Txt2ImgOptions& options) {
+  add_parsed(
+      command, "--threads",
+      [&options](const std::string& text) {
+        options.engine.threads = parse_int("--threads", text, 0, kMaxThreads);
+      },
+      "Compute threads (default: 0, one per core)", "N");
+  command.add_option("--device", options.engine.device, "cpu, or reference (slow, for checking)")
+      ->type_name("NAME")
+      ->capture_default_str();
+  add_parsed(
+      command, "--deadline",
+      [&options](const std::string& text) {
+        options.deadline_s = parse_number("--deadline", text, 0, kMaxDeadlineS);
+      },
+      "Give up after this many seconds (default: never)", "SECONDS");
+  add_parsed(
+      command, "-o,--output",
+      [&options](const std::string& text) {
+        if (text.empty())
+          throw Error(ErrorKind::kInvalidArgument, "--output",
+                      "must name a file, got an empty name");
+        options.output = text;
+      },
+      "File to write or replace (default: a new tintype-SEED.png here)", "FILE.png");
+  command.add_flag("--json", options.json,
+                   "Print one JSON object on stdout: files, settings, timings");
+}
+
+}  // namespace
+
+std::filesystem::path free_output_name(const std::filesystem::path& folder, uint64_t seed) {
+  const std::string stem = "tintype-" + std::to_string(seed);
+  std::filesystem::path name = stem + ".png";
+  for (int number = 2; std::filesystem::exists(folder / name); ++number)
+    name = stem + "-" + std::to_string(number) + ".png";
+  return folder == "." ? name : folder / name;
+}
+
+void add_txt2img_command(CLI::App& app, std::function<void()>& run) {
+  const auto options = std::make_shared<Txt2ImgOptions>();
+  CLI::App* command = app.add_subcommand("txt2img", "Draw one picture from a prompt");
+  command->add_option("-m,--model", options->model, "Folder of the model (diffusers layout)")
+      ->required()
+      ->type_name("FOLDER");
+  add_picture_flags(*command, options->request);
+  add_run_flags(*command, *options);
+  command->footer(kFooter + exit_code_help());
+  command->callback([&run, options] { run = [options] { run_txt2img(*options); }; });
+}
+
+}  // namespace tintype::cli

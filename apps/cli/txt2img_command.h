@@ -1,0 +1,29 @@
+/// `tintype txt2img`: one picture from one prompt, into a PNG. No state.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "tintype/engine.h"
+
+namespace tintype::cli {
+
+/// The flags, parsed. Ranges that depend on the model are left to the library.
+struct Txt2ImgOptions {
+  std::string model;
+  EngineOptions engine;
+  TextToImageRequest request;
+  std::optional<double> deadline_s;
+  std::string output;  ///< "" picks a free tintype-<seed>.png in the current folder
+  bool json = false;
+};
+
+/// Adds the subcommand to `app`. Parsing it sets `run`, which returns nothing and throws Error.
+void add_txt2img_command(CLI::App& app, std::function<void()>& run);
+
+/// The file name for `seed` that is not taken yet in `folder`: tintype-7.png, tintype-7-2.png, ...
+std::filesystem::path free_output_name(const std::filesystem::path& folder, uint64_t seed);
+
+}  // namespace tintype::cli
