@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <limits>
 #include <memory>
+#include <random>
+#include <vector>
 
 #include "cli/arguments.h"
 #include "cli/exit_code.h"
@@ -11,6 +13,7 @@
 #include "cli/interrupt.h"
 #include "cli/json_output.h"
 #include "cli/progress_bar.h"
+#include "tintype/contact_sheet.h"
 #include "tintype/image.h"
 
 namespace tintype::cli {
@@ -44,6 +47,8 @@ Examples:
   tintype txt2img -m sd15 -p "a lighthouse at dusk" -n "blurry" -W 512 -H 768 --sampler dpmpp_2m \
       --scheduler karras
   tintype txt2img -m sd15 -p "" -s 1 --json > result.json
+  tintype txt2img -m sd15 -p "a fox" -s 1 --count 4 -o fox.png      # fox-1.png to fox-4.png
+  tintype txt2img -m sd15 -p "a fox" --grid steps=10,20,30 guidance=4,7 -o grid.png
 
 )";
 
@@ -51,44 +56,122 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// What a finished run tells, beyond the library's result.
+/// What a finished run tells, beyond the library's results.
 struct Outcome {
-  std::string file;
+  std::vector<std::string> files;
+  std::vector<TextToImageResult> results;
   double load_s = 0, save_s = 0, total_s = 0;
 };
 
-OrderedJson outcome_json(const TextToImageResult& result, const Outcome& outcome) {
+OrderedJson picture_json(const TextToImageResult& result) {
   OrderedJson object;
-  object["files"] = {outcome.file};
   object["seed"] = result.settings.seed;
   object["settings"] = OrderedJson::parse(settings_json(result.settings));
   object["prompt_truncated"] = result.settings.prompt_truncated;
   OrderedJson& timings = object["timings"];
-  timings["load_s"] = outcome.load_s;
   timings["encode_prompt_s"] = result.timings.encode_prompt_s;
   timings["denoise_s"] = result.timings.denoise_s;
   timings["step_s"] = result.timings.step_s;
   timings["decode_s"] = result.timings.decode_s;
+  return object;
+}
+
+/// The first picture's fields at the top; with several pictures, each one's under "pictures".
+OrderedJson outcome_json(const Outcome& outcome) {
+  OrderedJson object;
+  object["files"] = outcome.files;
+  object.update(picture_json(outcome.results.front()));
+  OrderedJson& timings = object["timings"];
+  timings["load_s"] = outcome.load_s;
   timings["save_s"] = outcome.save_s;
   timings["total_s"] = outcome.total_s;
+  if (outcome.results.size() > 1)
+    for (const TextToImageResult& result : outcome.results)
+      object["pictures"].push_back(picture_json(result));
   object["peak_memory_bytes"] = peak_memory_bytes();
   object["version"] = version();
   return object;
 }
 
-std::string outcome_text(const TextToImageResult& result, const Outcome& outcome) {
-  const TextToImageSettings& settings = result.settings;
-  return outcome.file + "  (" + std::to_string(settings.width_px) + " x " +
-         std::to_string(settings.height_px) + ", seed " + std::to_string(settings.seed) + ", " +
-         std::to_string(settings.steps) + " steps " + settings.sampler + ", " +
-         format_seconds(outcome.total_s) + ")";
+std::string outcome_text(const Outcome& outcome) {
+  const TextToImageSettings& settings = outcome.results.front().settings;
+  std::string text;
+  for (const std::string& file : outcome.files) text += (text.empty() ? "" : "\n") + file;
+  const bool several = outcome.results.size() > 1;
+  return text + "  (" + (several ? std::to_string(outcome.results.size()) + " pictures of " : "") +
+         std::to_string(settings.width_px) + " x " + std::to_string(settings.height_px) + ", seed " +
+         std::to_string(settings.seed) + ", " + std::to_string(settings.steps) + " steps " +
+         settings.sampler + ", " + format_seconds(outcome.total_s) + ")";
+}
+
+/// The requests of a run: one, `--count` of them with seeds counting up, or a grid's cells.
+std::vector<TextToImageRequest> requests_of(const Txt2ImgOptions& options) {
+  std::vector<TextToImageRequest> requests;
+  if (!options.grid.empty()) {
+    if (options.count > 1)
+      throw Error(ErrorKind::kInvalidArgument, "--grid", "draws its own pictures; it takes no --count");
+    for (GridCell& cell : grid_cells(options.request, options.grid))
+      requests.push_back(std::move(cell.request));
+    return requests;
+  }
+  requests.assign(static_cast<size_t>(options.count), options.request);
+  if (options.count > 1 && !options.request.seed)
+    requests[0].seed = std::random_device{}();
+  for (size_t i = 1; i < requests.size(); ++i) requests[i].seed = *requests[0].seed + i;
+  return requests;
+}
+
+PngText metadata_of(const TextToImageResult& result) {
+  return {{"parameters", parameters_text(result.settings)},
+          {"tintype", settings_json(result.settings)}};
+}
+
+/// Where picture `i` goes: the named file ("apple.png"; of several "apple-1.png", ...), or a free name.
+std::filesystem::path file_for(const Txt2ImgOptions& options, size_t i, uint64_t seed) {
+  if (options.output.empty()) return free_output_name(".", seed);
+  std::filesystem::path file = options.output;
+  if (options.count > 1)
+    file.replace_filename(file.stem().string() + "-" + std::to_string(i + 1) +
+                          file.extension().string());
+  return file;
+}
+
+/// Saves a picture as soon as it is drawn: what a later failure costs is the rest, not all.
+void save_picture(const Txt2ImgOptions& options, Outcome& outcome) {
+  const Clock::time_point start = Clock::now();
+  TextToImageResult& result = outcome.results.back();
+  const std::filesystem::path file =
+      file_for(options, outcome.results.size() - 1, result.settings.seed);
+  const UninterruptedSection whole;
+  save_png(file, result.image, metadata_of(result));
+  result.image = {};  // only its settings are still needed
+  outcome.files.push_back(file.string());
+  outcome.save_s += seconds_since(start);
+}
+
+void save_grid(const Txt2ImgOptions& options, Outcome& outcome) {
+  const Clock::time_point start = Clock::now();
+  std::vector<Image> pictures;
+  for (TextToImageResult& result : outcome.results) pictures.push_back(std::move(result.image));
+  ContactSheetLabels labels{.columns = axis_labels(options.grid[0]), .rows = {}};
+  if (options.grid.size() == 2) labels.rows = axis_labels(options.grid[1]);
+  const Image sheet =
+      contact_sheet(pictures, static_cast<int>(options.grid[0].values.size()), labels);
+  const TextToImageResult& first = outcome.results.front();
+  const std::filesystem::path file = file_for(options, 0, first.settings.seed);
+  const UninterruptedSection whole;
+  save_png(file, sheet, metadata_of(first));
+  outcome.files.push_back(file.string());
+  outcome.save_s += seconds_since(start);
 }
 
 void run_txt2img(const Txt2ImgOptions& options) {
   const Clock::time_point start = Clock::now();
-  const bool named = !options.output.empty();
+  const std::vector<TextToImageRequest> requests = requests_of(options);
   // Before the minutes of drawing, not after them.
-  require_writable(named ? options.output : "tintype.png");
+  for (size_t i = 0; i < requests.size() && !options.output.empty(); ++i)
+    require_writable(file_for(options, i, 0));
+  if (options.output.empty()) require_writable("tintype.png");
 
   RunContext context;
   if (options.deadline_s)
@@ -102,29 +185,20 @@ void run_txt2img(const Txt2ImgOptions& options) {
   const auto model = engine.load(options.model, context);
   Outcome outcome;
   outcome.load_s = seconds_since(start);
-  const TextToImageResult result = engine.text_to_image(*model, options.request, context);
-
-  context.report(Stage::kSave, 0, 1);
-  const Clock::time_point save_start = Clock::now();
-  const std::filesystem::path file =
-      named ? std::filesystem::path(options.output) : free_output_name(".", result.settings.seed);
-  {
-    const UninterruptedSection whole;
-    save_png(file, result.image,
-             {{"parameters", parameters_text(result.settings)},
-              {"tintype", settings_json(result.settings)}});
+  for (const TextToImageRequest& request : requests) {
+    outcome.results.push_back(engine.text_to_image(*model, request, context));
+    context.report(Stage::kSave, 0, 1);
+    if (options.grid.empty()) save_picture(options, outcome);
   }
-  outcome.file = file.string();
-  outcome.save_s = seconds_since(save_start);
+  if (!options.grid.empty()) save_grid(options, outcome);
   outcome.total_s = seconds_since(start);
   bar.clear();
-  if (result.settings.prompt_truncated)
+  if (outcome.results.front().settings.prompt_truncated)
     std::fputs(
         "tintype: warning: the prompt is longer than the model's text window; its end was "
         "not used\n",
         stderr);
-  options.json ? print_json(outcome_json(result, outcome))
-               : print_line(outcome_text(result, outcome));
+  options.json ? print_json(outcome_json(outcome)) : print_line(outcome_text(outcome));
 }
 
 /// A flag whose text goes through `parse`, which throws Error.
@@ -165,14 +239,14 @@ void add_picture_flags(CLI::App& command, TextToImageRequest& request) {
       [&request](const std::string& text) {
         request.steps = parse_int("--steps", text, 1, kMaxSteps);
       },
-      "Denoising steps, 1 to 1000 (default: the model's)", "N");
+      "Denoising steps, 1 to 1000 (default: 20)", "N");
   add_parsed(
       command, "--guidance",
       [&request](const std::string& text) {
         constexpr double kMax = std::numeric_limits<float>::max();
         request.guidance_scale = static_cast<float>(parse_number("--guidance", text, -kMax, kMax));
       },
-      "How strongly to follow the prompt (default: the model's)", "G");
+      "How strongly to follow the prompt (default: 7.5)", "G");
   command
       .add_option("--sampler", request.sampler, joined(sampler_names()) + " (default: the model's)")
       ->type_name("NAME");
@@ -206,6 +280,20 @@ void add_run_flags(CLI::App& command, Txt2ImgOptions& options) {
         options.deadline_s = parse_number("--deadline", text, 0, kMaxDeadlineS);
       },
       "Give up after this many seconds (default: never)", "SECONDS");
+  add_parsed(
+      command, "--count",
+      [&options](const std::string& text) { options.count = parse_int("--count", text, 1, 10000); },
+      "Pictures to draw, with seeds counting up from --seed (default: 1)", "N");
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--grid",
+          [&options](const std::vector<std::string>& axes) {
+            for (const std::string& axis : axes) options.grid.push_back(parse_grid_axis(axis));
+          },
+          "One sheet with a picture for each combination, e.g. steps=10,20 guidance=4,7 (settings: " +
+              grid_keys() + ")")
+      ->type_name("SETTING=VALUES ...")
+      ->expected(1, 2);
   add_parsed(
       command, "-o,--output",
       [&options](const std::string& text) {

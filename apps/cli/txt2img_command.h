@@ -5,7 +5,9 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "cli/grid.h"
 #include "tintype/engine.h"
 
 namespace tintype::cli {
@@ -17,6 +19,8 @@ struct Txt2ImgOptions {
   TextToImageRequest request;
   std::optional<double> deadline_s;
   std::string output;  ///< "" picks a free tintype-<seed>.png in the current folder
+  int count = 1;               ///< pictures, seeds counting up
+  std::vector<GridAxis> grid;  ///< none, or one or two settings
   bool json = false;
 };
 

@@ -150,5 +150,50 @@ TEST(Samplers, AreListed) {
     EXPECT_NE(std::find(names.begin(), names.end(), name), names.end()) << name;
 }
 
+TEST(Txt2Img, CountDrawsSeedsInTurn) {
+  const TestFolder folder;
+  const RunResult three =
+      run_cli(draw({"-p", "panda", "--count", "3", "-o", "p.png", "--json"}), {folder.path(), "", {}});
+  ASSERT_EQ(three.code, 0) << three.err;
+  const Json result = Json::parse(three.out);
+  EXPECT_EQ(result.at("files"), Json({"p-1.png", "p-2.png", "p-3.png"}));
+  EXPECT_EQ(result.at("pictures").size(), 3u);
+  EXPECT_EQ(result.at("pictures")[2].at("seed"), 9);
+  const RunResult alone =
+      run_cli({"txt2img", "-m", TT_MODEL, "--steps", "2", "-s", "9", "-p", "panda", "-o", "q.png"},
+              {folder.path(), "", {}});
+  ASSERT_EQ(alone.code, 0) << alone.err;
+  EXPECT_EQ(read_png(folder / "p-3.png").rgb, read_png(folder / "q.png").rgb);
+}
+
+TEST(Txt2Img, GridIsOneSheetOfAllCombinations) {
+  const TestFolder folder;
+  const RunResult run = run_cli(
+      draw({"-p", "panda", "-o", "g.png", "--grid", "steps=1,2,3", "sampler=ddim,euler", "--json"}),
+      {folder.path(), "", {}});
+  ASSERT_EQ(run.code, 0) << run.err;
+  const Json result = Json::parse(run.out);
+  EXPECT_EQ(result.at("files"), Json({"g.png"}));
+  ASSERT_EQ(result.at("pictures").size(), 6u);
+  EXPECT_EQ(result.at("pictures")[4].at("settings").at("steps"), 2);
+  EXPECT_EQ(result.at("pictures")[4].at("settings").at("sampler"), "euler");
+  const Image sheet = read_png(folder / "g.png");
+  EXPECT_GT(sheet.width_px, 3 * 128);
+  EXPECT_GT(sheet.height_px, 2 * 128);
+}
+
+TEST(Txt2Img, WrongGridsAreRefusedBeforeLoading) {
+  const TestFolder folder;
+  const std::vector<std::vector<std::string>> wrong = {
+      {"--grid", "colour=red"},          {"--grid", "steps="},       {"--grid", "steps=1,x"},
+      {"--grid", "steps=1", "steps=2"}, {"--grid", "steps=1", "--count", "2"}, {"--count", "0"}};
+  for (const auto& flags : wrong) {
+    std::vector<std::string> all = {"txt2img", "-m", "/nonexistent", "-p", "x"};
+    all.insert(all.end(), flags.begin(), flags.end());
+    EXPECT_EQ(run_cli(all, {folder.path(), "", {}}).code, 2) << flags[0] << " " << flags[1];
+  }
+  EXPECT_TRUE(folder.names().empty());
+}
+
 }  // namespace
 }  // namespace tintype
