@@ -218,10 +218,13 @@ void add_picture_flags(CLI::App& command, TextToImageRequest& request) {
   command.add_option("-p,--prompt", request.prompt, "What to draw; may be empty (\"\")")
       ->required()
       ->type_name("TEXT");
-  command
-      .add_option("-n,--negative", request.negative_prompt,
-                  "What to steer away from; used when guidance is above 1")
-      ->type_name("TEXT");
+  // Through a function, since an empty text and an absent one differ.
+  add_parsed(
+      command, "-n,--negative",
+      [&request](const std::string& text) { request.negative_prompt = text; },
+      "What to steer away from; used when guidance is above 1. Some models (SDXL) "
+      "take none at all for something else than an empty one (\"\")",
+      "TEXT");
   add_parsed(
       command, "-W,--width",
       [&request](const std::string& text) {
@@ -262,6 +265,60 @@ void add_picture_flags(CLI::App& command, TextToImageRequest& request) {
   command.add_option("--rng", request.rng, "Noise contract: torch is PyTorch's CPU generator")
       ->type_name("NAME")
       ->capture_default_str();
+}
+
+/// "WIDTHxHEIGHT", or "LEFTxTOP" with `least` 0, into two members.
+struct PairFlag {
+  std::string name, description;
+  int least = 1;
+};
+void add_pair(CLI::App& command, const PairFlag& flag, std::function<void(int, int)> store) {
+  add_parsed(
+      command, flag.name,
+      [flag, store](const std::string& text) {
+        const size_t cross = text.find('x');
+        if (cross == std::string::npos)
+          throw Error(ErrorKind::kInvalidArgument, flag.name,
+                      "must be two numbers joined by x, such as 1024x768, got \"" + text + "\"");
+        store(parse_int(flag.name.c_str(), text.substr(0, cross), flag.least, kMaxSidePx),
+              parse_int(flag.name.c_str(), text.substr(cross + 1), flag.least, kMaxSidePx));
+      },
+      flag.description, flag.least ? "WxH" : "XxY");
+}
+
+/// Flags for those who know what they reach for.
+void add_conditioning_flags(CLI::App& command, TextToImageRequest& request) {
+  add_parsed(
+      command, "--guidance-rescale",
+      [&request](const std::string& text) {
+        request.guidance_rescale =
+            static_cast<float>(parse_number("--guidance-rescale", text, 0, 1));
+      },
+      "Take back this much of guidance's gain in contrast, 0 to 1; 0.7 for models trained to zero "
+      "signal (default: 0)",
+      "R");
+  add_parsed(
+      command, "--clip-skip",
+      [&request](const std::string& text) {
+        request.clip_skip = parse_int("--clip-skip", text, 0, kMaxSteps);
+      },
+      "Last layers of the text encoder to leave out, counted as diffusers does (default: 0)", "N");
+  SizeConditioning& size = request.size_conditioning;
+  add_pair(command, {"--original-size", "SDXL: size to imitate (default: the picture's)"},
+           [&size](int width, int height) {
+             size.original_width_px = width;
+             size.original_height_px = height;
+           });
+  add_pair(command, {"--target-size", "SDXL: size to compose for (default: the picture's)"},
+           [&size](int width, int height) {
+             size.target_width_px = width;
+             size.target_height_px = height;
+           });
+  add_pair(command, {"--crop", "SDXL: left and top of the crop to imitate (default: 0x0)", 0},
+           [&size](int left, int top) {
+             size.crop_left_px = left;
+             size.crop_top_px = top;
+           });
 }
 
 void add_run_flags(CLI::App& command, Txt2ImgOptions& options) {
@@ -324,6 +381,7 @@ void add_txt2img_command(CLI::App& app, std::function<void()>& run) {
       ->required()
       ->type_name("FOLDER");
   add_picture_flags(*command, options->request);
+  add_conditioning_flags(*command, options->request);
   add_run_flags(*command, *options);
   command->footer(kFooter + exit_code_help());
   command->callback([&run, options] { run = [options] { run_txt2img(*options); }; });

@@ -10,15 +10,34 @@
 
 namespace tintype {
 
+/// What networks with size conditioning (SDXL) are told of a picture: the size their training
+/// picture had, what was cropped away, the size it should have. Others ignore it.
+struct SizeConditioning {
+  std::optional<int> original_width_px = {}, original_height_px = {};  ///< unset: the picture's
+  std::optional<int> target_width_px = {}, target_height_px = {};      ///< unset: the picture's
+  int crop_left_px = 0, crop_top_px = 0;
+  /// Told to a refiner instead of the target size.
+  float aesthetic_score = 6.0f, negative_aesthetic_score = 2.5f;
+};
+
 /// One picture from one prompt. Unset members take the checkpoint's default. Validated by the
 /// pipeline, not by the caller.
 struct TextToImageRequest {
   std::string prompt = {};               ///< UTF-8; may be empty
-  std::string negative_prompt = {};      ///< what to steer away from; used when guidance_scale > 1
+  /// What to steer away from; used when guidance_scale > 1. Unset is not "": where the checkpoint
+  /// says so (SDXL), no negative prompt is zeros and the empty one is encoded.
+  std::optional<std::string> negative_prompt = {};
   std::optional<int> width_px = {};      ///< multiple of ModelInfo::size_multiple_px
   std::optional<int> height_px = {};
   std::optional<int> steps = {};         ///< 1..1000; time is linear in it
   std::optional<float> guidance_scale = {};  ///< at most 1 skips the unconditional pass
+  /// 0..1: how much of guidance's gain in contrast is taken back (Lin et al. 2023, arXiv:2305.08891)
+  float guidance_rescale = 0;
+  /// Last layers of the text encoder that the prompt's features do not pass through, beyond those
+  /// that the checkpoint's pipeline skips; as diffusers counts them, and as there the negative
+  /// prompt's features are left alone.
+  int clip_skip = 0;
+  SizeConditioning size_conditioning = {};
   std::string sampler = {};              ///< "" is the checkpoint's own; see sampler_names()
   std::string scheduler = {};            ///< "" is the sampler's own spacing; "karras"
   std::optional<uint64_t> seed = {};     ///< unset: drawn once and returned with the picture
@@ -27,9 +46,12 @@ struct TextToImageRequest {
 
 /// The request with every default filled in: what was really drawn.
 struct TextToImageSettings {
-  std::string prompt, negative_prompt;
+  std::string prompt;
+  std::optional<std::string> negative_prompt;
   int width_px = 0, height_px = 0, steps = 0;
-  float guidance_scale = 0;
+  float guidance_scale = 0, guidance_rescale = 0;
+  int clip_skip = 0;
+  SizeConditioning size_conditioning;    ///< every member set
   std::string sampler, scheduler;
   uint64_t seed = 0;
   std::string rng;

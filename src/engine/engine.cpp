@@ -42,10 +42,13 @@ ComponentInfo describe(const ComponentLocation& location) {
 
 ModelInfo describe(const CheckpointLayout& layout, const MetaModel& meta) {
   const DiffusionModel& model = meta.model;
+  std::vector<ComponentInfo> components;
+  for (const auto& tower : layout.text_towers) components.push_back(describe(tower.encoder));
+  components.push_back(describe(layout.network));
+  components.push_back(describe(layout.codec));
   ModelInfo info{.name = model.name,
-                 .pipeline = layout.pipeline,
-                 .components = {describe(layout.text_encoder), describe(layout.network),
-                                describe(layout.codec)},
+                 .pipeline = layout.traits.class_name,
+                 .components = std::move(components),
                  .default_width_px = model.default_width_px(),
                  .default_height_px = model.default_height_px(),
                  .size_multiple_px = static_cast<int>(model.codec->traits().factor),

@@ -12,18 +12,17 @@
 namespace tintype {
 namespace {
 
-
 /// Builds Model from its config and weights, strictly.
-template <typename Model, typename Config>
+template <typename Model, typename Config, typename... More>
 std::unique_ptr<Model> build(const ComponentLocation& location, Device device,
-                             std::initializer_list<const char*> ignored = {}) {
+                             std::initializer_list<const char*> ignored, const More&... more) {
   const std::filesystem::path config_path = location.folder / "config.json";
   const Json json = read_json_file(config_path);
   const Config config = Config::from_json(JsonObject(json, config_path.string()));
   WeightLoader loader(location.folder.filename().string(),
                       open_component(location.folder, weights_stem(location.class_name)), device);
   for (const char* name : ignored) loader.ignore(name);
-  auto model = std::make_unique<Model>(loader.root(), config);
+  auto model = std::make_unique<Model>(loader.root(), config, more...);
   loader.finish();
   return model;
 }
@@ -34,25 +33,37 @@ struct Entry {
   std::unique_ptr<Role> (*load)(const ComponentLocation&, Device);
 };
 
-constexpr std::array kTextEncoders = {Entry<TextEncoder>{
-    "CLIPTextModel", [](const ComponentLocation& location, Device device) {
-      // Older files carry the position numbers 0..76 as a tensor.
-      return std::unique_ptr<TextEncoder>(build<ClipTextModel, ClipTextConfig>(
-          location, device,
-          {"text_model.embeddings.position_ids", "embeddings.position_ids"}));
-    }}};
+std::unique_ptr<TextEncoder> build_clip(const ComponentLocation& location, Device device,
+                                        ClipTextModel::Pooling pooling) {
+  // Older files carry the position numbers 0..76 as a tensor. A projection is left over where a
+  // model that does not pool was cut out of one that does; the reference skips it too.
+  return build<ClipTextModel, ClipTextConfig>(
+      location, device,
+      {"text_model.embeddings.position_ids", "embeddings.position_ids", "text_projection.weight"},
+      pooling);
+}
+
+constexpr std::array kTextEncoders = {
+    Entry<TextEncoder>{"CLIPTextModel",
+                       [](const ComponentLocation& location, Device device) {
+                         return build_clip(location, device, ClipTextModel::Pooling::kNone);
+                       }},
+    Entry<TextEncoder>{"CLIPTextModelWithProjection",
+                       [](const ComponentLocation& location, Device device) {
+                         return build_clip(location, device, ClipTextModel::Pooling::kProjected);
+                       }}};
 
 constexpr std::array kDenoisingNetworks = {Entry<DenoisingNetwork>{
     "UNet2DConditionModel", [](const ComponentLocation& location, Device device) {
       return std::unique_ptr<DenoisingNetwork>(
-          build<Unet2dConditionModel, Unet2dConditionConfig>(location, device));
+          build<Unet2dConditionModel, Unet2dConditionConfig>(location, device, {}));
     }}};
 
-constexpr std::array kLatentCodecs = {Entry<LatentCodec>{
-    "AutoencoderKL", [](const ComponentLocation& location, Device device) {
-      return std::unique_ptr<LatentCodec>(
-          build<AutoencoderKl, AutoencoderKlConfig>(location, device));
-    }}};
+constexpr std::array kLatentCodecs = {
+    Entry<LatentCodec>{"AutoencoderKL", [](const ComponentLocation& location, Device device) {
+                         return std::unique_ptr<LatentCodec>(
+                             build<AutoencoderKl, AutoencoderKlConfig>(location, device, {}));
+                       }}};
 
 template <typename Role, size_t N>
 std::unique_ptr<Role> load(const std::array<Entry<Role>, N>& table,

@@ -9,6 +9,20 @@
 
 namespace tintype {
 
+/// Which of a text encoder's layers to read.
+struct TextOptions {
+  /// Layers at the end that the features do not pass through: 0 reads the last one's output, 1 the
+  /// penultimate's, Traits::layers the embeddings'.
+  int64_t skipped_layers = 0;
+  bool final_layer_norm = true;  ///< normalise the features; the pooled ones always are
+};
+
+struct TextFeatures {
+  Tensor hidden;  ///< [B,S,E]
+  /// [B,P], of the whole tower whatever was skipped; undefined when it has no projection.
+  Tensor pooled = {};
+};
+
 /// Token ids to the features that condition the denoising network.
 class TextEncoder {
  public:
@@ -16,11 +30,21 @@ class TextEncoder {
     int64_t window = 0;      ///< S, positions the model knows
     int64_t vocabulary = 0;  ///< V
     int64_t width = 0;       ///< E
+    int64_t layers = 0;
+    int64_t pooled_width = 0;  ///< P; 0: no pooled features
   };
   virtual ~TextEncoder() = default;
   virtual const Traits& traits() const = 0;
-  /// ids [B,S] i32 -> [B,S,E]
-  virtual Tensor encode(const Tensor& ids, const nn::Trace* trace = nullptr) const = 0;
+  /// ids [B,S] i32. throws kInvalidArgument: ids, more layers skipped than there are
+  virtual TextFeatures encode(const Tensor& ids, const TextOptions& options = {},
+                              const nn::Trace* trace = nullptr) const = 0;
+};
+
+/// What a denoising network is told beside the noisy latents and the timestep. B rows each.
+struct Conditioning {
+  Tensor context;        ///< [B,S,E] text features
+  Tensor pooled = {};    ///< [B,P], for a network with added conditioning; else undefined
+  Tensor time_ids = {};  ///< [B,N] f32 on the host, likewise: sizes, crops, scores
 };
 
 /// Predicts noise (or velocity, or the sample) from noisy latents.
@@ -28,13 +52,16 @@ class DenoisingNetwork {
  public:
   struct Traits {
     int64_t in_channels = 0, out_channels = 0;
-    int64_t context_width = 0;                          ///< E of the text features it expects
-    int64_t default_height = 0, default_width = 0;      ///< latent size it was trained at
+    int64_t context_width = 0;                      ///< E of the text features it expects
+    int64_t default_height = 0, default_width = 0;  ///< latent size it was trained at
+    /// Added conditioning: P pooled features and N numbers of `time_id_width` each, so that
+    /// P + N * time_id_width = added_width. 0: the network takes none.
+    int64_t added_width = 0, time_id_width = 0;
   };
   virtual ~DenoisingNetwork() = default;
   virtual const Traits& traits() const = 0;
-  /// x [B,H,W,Cin], one timestep for the whole batch, context [B,S,E] -> [B,H,W,Cout]
-  virtual Tensor forward(const Tensor& x, float timestep, const Tensor& context,
+  /// x [B,H,W,Cin], one timestep for the whole batch -> [B,H,W,Cout]
+  virtual Tensor forward(const Tensor& x, float timestep, const Conditioning& conditioning,
                          const nn::Trace* trace = nullptr) const = 0;
 };
 

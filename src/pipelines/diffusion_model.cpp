@@ -8,48 +8,119 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// model_index.json names each part as ["library", "Class"].
+constexpr int64_t kSizeTimeIds = 6;   // original, crop, target: height and width each
+constexpr int64_t kScoreTimeIds = 5;  // original, crop, aesthetic score
+
+/// One entry for each pipeline class of diffusers that a folder may name.
+std::vector<PipelineTraits> known_pipelines() {
+  const PipelineTraits sd;
+  const PipelineTraits xl{.class_name = {},
+                          .skipped_text_layers = 1,
+                          .final_layer_norm = false,
+                          .zero_absent_negative = true,
+                          .corrects_schedule = false,
+                          .default_guidance = 5.0f};
+  std::vector<PipelineTraits> entries;
+  const auto add = [&](const char* class_name, const PipelineTraits& traits) {
+    entries.push_back(traits);
+    entries.back().class_name = class_name;
+  };
+  add("StableDiffusionPipeline", sd);
+  add("StableDiffusionInpaintPipeline", sd);
+  add("StableDiffusionXLPipeline", xl);
+  add("StableDiffusionXLImg2ImgPipeline", xl);
+  add("StableDiffusionXLInpaintPipeline", xl);
+  return entries;
+}
+
+/// model_index.json names each part as ["library", "Class"]; [null, null] is a part left out.
+bool has_part(const JsonObject& index, const char* part) {
+  const auto entry = index.json().find(part);
+  return entry != index.json().end() && !entry->is_null() &&
+         !(entry->is_array() && entry->size() == 2 && (*entry)[1].is_null());
+}
+
 ComponentLocation locate(const JsonObject& index, const fs::path& folder, const char* part) {
   const Json& json = index.json();
   const auto entry = json.find(part);
   if (entry == json.end() || !entry->is_array() || entry->size() != 2 || !(*entry)[1].is_string())
-    fail(ErrorKind::kCorruptFile, index.origin(), part,
-         " must be a pair [library, class], got ",
+    fail(ErrorKind::kCorruptFile, index.origin(), part, " must be a pair [library, class], got ",
          entry == json.end() ? "nothing" : printable(entry->dump()));
   return {folder / part, (*entry)[1].get<std::string>()};
 }
 
+/// The text towers that the folder has: SDXL's refiner has the second alone.
+std::vector<CheckpointLayout::TextTower> locate_text_towers(const JsonObject& index,
+                                                            const fs::path& folder) {
+  std::vector<CheckpointLayout::TextTower> towers;
+  const bool second = has_part(index, "text_encoder_2");
+  if (!second || has_part(index, "text_encoder"))
+    towers.push_back({folder / "tokenizer", locate(index, folder, "text_encoder")});
+  if (second) towers.push_back({folder / "tokenizer_2", locate(index, folder, "text_encoder_2")});
+  return towers;
+}
+
+template <typename... What>
+[[noreturn]] void mismatch(const DiffusionModel& m, const What&... what) {
+  fail(ErrorKind::kCorruptFile, m.name, what...,
+       "; the two folders may come from different models");
+}
+
+void require_fit(const DiffusionModel& m, const DiffusionModel::TextTower& tower) {
+  const auto& text = tower.encoder->traits();
+  if (tower.tokenizer.vocabulary_size() > text.vocabulary)
+    mismatch(m, "the text encoder must know every token, it has ", text.vocabulary,
+             " and the tokenizer ", tower.tokenizer.vocabulary_size());
+  if (tower.tokenizer.window() > text.window)
+    mismatch(m, "the tokenizer's window must fit the text encoder's ", text.window,
+             " positions, got ", tower.tokenizer.window());
+  if (tower.tokenizer.window() != m.text_towers.front().tokenizer.window())
+    mismatch(m, "the tokenizers must have one window, got ",
+             m.text_towers.front().tokenizer.window(), " and ", tower.tokenizer.window());
+  if (text.layers < m.traits.skipped_text_layers)
+    fail(ErrorKind::kCorruptFile, m.name, "the text encoder must have ",
+         m.traits.skipped_text_layers, " layers or more, got ", text.layers);
+}
+
 void require_fit(const DiffusionModel& m) {
-  const auto& text = m.text_encoder->traits();
   const auto& network = m.network->traits();
   const auto& codec = m.codec->traits();
-  const auto mismatch = [&](const auto&... what) {
-    fail(ErrorKind::kCorruptFile, m.name, what...);
-  };
-  if (m.tokenizer.vocabulary_size() > text.vocabulary)
-    mismatch("the text encoder must know every token, it has ", text.vocabulary,
-             " and the tokenizer ", m.tokenizer.vocabulary_size(),
-             "; the two folders may come from different models");
-  if (m.tokenizer.window() > text.window)
-    mismatch("the tokenizer's window must fit the text encoder's ", text.window, " positions, got ",
-             m.tokenizer.window());
-  if (text.width != network.context_width)
-    mismatch("the network expects text features ", network.context_width,
-             " wide, the text encoder makes ", text.width,
-             "; the two folders may come from different models");
-  if (network.in_channels != codec.latent_channels)
-    fail(ErrorKind::kUnsupported, m.name, "text to image needs a network with ",
-         codec.latent_channels, " input channels, as the autoencoder makes, got ",
-         network.in_channels,
-         network.in_channels == 2 * codec.latent_channels + 1
-             ? "; this count suggests an inpainting checkpoint"
-             : "");
-  if (network.out_channels != network.in_channels)
-    fail(ErrorKind::kUnsupported, m.name, "the network must answer with ", network.in_channels,
-         " channels, got ", network.out_channels);
+  int64_t width = 0;
+  for (const auto& tower : m.text_towers) {
+    require_fit(m, tower);
+    width += tower.encoder->traits().width;
+  }
+  if (width != network.context_width)
+    mismatch(m, "the network expects text features ", network.context_width,
+             " wide, the text encoder", m.text_towers.size() == 1 ? " makes " : "s make ", width);
+  const int64_t inpainting = 2 * codec.latent_channels + 1;
+  if (network.in_channels != codec.latent_channels && network.in_channels != inpainting)
+    fail(ErrorKind::kUnsupported, m.name, "the network must have ", codec.latent_channels,
+         " input channels, as the autoencoder makes, or ", inpainting, " for inpainting, got ",
+         network.in_channels);
+  if (network.out_channels != codec.latent_channels)
+    fail(ErrorKind::kUnsupported, m.name, "the network must answer with ", codec.latent_channels,
+         " channels, as the autoencoder takes, got ", network.out_channels);
+  if (!network.added_width) return;
+  const int64_t ids = m.time_id_count();
+  if ((ids != kSizeTimeIds && ids != kScoreTimeIds) ||
+      m.pooled_width() + ids * network.time_id_width != network.added_width)
+    mismatch(m, "the network's added embedding must take pooled text features and ", kScoreTimeIds,
+             " or ", kSizeTimeIds, " numbers of ", network.time_id_width, " channels, it takes ",
+             network.added_width, " and the text encoder pools ", m.pooled_width());
 }
 
 }  // namespace
+
+PipelineTraits PipelineTraits::for_class(const std::string& class_name) {
+  std::string known;
+  for (const PipelineTraits& entry : known_pipelines()) {
+    if (entry.class_name == class_name) return entry;
+    known += cat(known.empty() ? "" : ", ", entry.class_name);
+  }
+  fail(ErrorKind::kUnsupported, "model_index.json", "_class_name must be one of ", known,
+       ", got \"", printable(class_name), "\"");
+}
 
 CheckpointLayout CheckpointLayout::read(const fs::path& given) {
   std::error_code status;
@@ -64,37 +135,52 @@ CheckpointLayout CheckpointLayout::read(const fs::path& given) {
   const fs::path index_path = folder / "model_index.json";
   const Json json = read_json_file(index_path, 1u << 20);
   const JsonObject index(json, index_path.string());
-  CheckpointLayout layout{folder, index.text("_class_name", ""), {}, {}, {}};
-  if (layout.pipeline != "StableDiffusionPipeline")
-    fail(ErrorKind::kUnsupported, index.origin(),
-         "_class_name must be StableDiffusionPipeline, got \"", printable(layout.pipeline), "\"");
-  layout.text_encoder = locate(index, folder, "text_encoder");
-  layout.network = locate(index, folder, "unet");
-  layout.codec = locate(index, folder, "vae");
+  CheckpointLayout layout{.folder = folder,
+                          .traits = PipelineTraits::for_class(index.text("_class_name", "")),
+                          .text_towers = locate_text_towers(index, folder),
+                          .network = locate(index, folder, "unet"),
+                          .codec = locate(index, folder, "vae")};
+  if (layout.traits.zero_absent_negative)
+    layout.traits.zero_absent_negative = index.boolean("force_zeros_for_empty_prompt", true);
   return layout;
 }
 
 DiffusionModel DiffusionModel::load(const CheckpointLayout& layout, Device device,
                                     const RunContext& context) {
-  constexpr int kParts = 4;
-  context.report(Stage::kLoad, 0, kParts);
+  const int parts = static_cast<int>(layout.text_towers.size()) + 3;
+  int done = 0;
+  context.report(Stage::kLoad, done, parts);
   DiffusionModel model{.name = layout.folder.filename().string(),
                        .device = device,
-                       .tokenizer = ClipTokenizer::load(layout.folder / "tokenizer"),
-                       .text_encoder = nullptr,
+                       .traits = layout.traits,
+                       .text_towers = {},
                        .network = nullptr,
                        .codec = nullptr,
-                       .schedule = NoiseScheduleConfig::from_file(
-                           layout.folder / "scheduler" / "scheduler_config.json")};
-  context.report(Stage::kLoad, 1, kParts);
-  model.text_encoder = load_text_encoder(layout.text_encoder, device);
-  context.report(Stage::kLoad, 2, kParts);
+                       .schedule = NoiseScheduleConfig::from_file(layout.folder / "scheduler" /
+                                                                  "scheduler_config.json")};
+  context.report(Stage::kLoad, ++done, parts);
+  for (const CheckpointLayout::TextTower& tower : layout.text_towers) {
+    model.text_towers.push_back(
+        {ClipTokenizer::load(tower.tokenizer), load_text_encoder(tower.encoder, device)});
+    context.report(Stage::kLoad, ++done, parts);
+  }
   model.network = load_denoising_network(layout.network, device);
-  context.report(Stage::kLoad, 3, kParts);
+  context.report(Stage::kLoad, ++done, parts);
   model.codec = load_latent_codec(layout.codec, device);
-  context.report(Stage::kLoad, kParts, kParts);
+  context.report(Stage::kLoad, parts, parts);
   require_fit(model);
   return model;
+}
+
+int64_t DiffusionModel::pooled_width() const {
+  for (const TextTower& tower : text_towers)
+    if (tower.encoder->traits().pooled_width) return tower.encoder->traits().pooled_width;
+  return 0;
+}
+
+int64_t DiffusionModel::time_id_count() const {
+  const auto& n = network->traits();
+  return n.added_width ? (n.added_width - pooled_width()) / n.time_id_width : 0;
 }
 
 int DiffusionModel::default_width_px() const {

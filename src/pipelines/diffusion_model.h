@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "models/registry.h"
 #include "samplers/diffusion/sampler.h"
@@ -13,21 +14,48 @@
 
 namespace tintype {
 
+/// How the networks of a checkpoint are put together: what model_index.json says, and what its
+/// pipeline class stands for.
+struct PipelineTraits {
+  std::string class_name;             ///< "StableDiffusionPipeline"
+  int64_t skipped_text_layers = 0;    ///< 1: the penultimate layer's features
+  bool final_layer_norm = true;       ///< normalise the text features
+  bool zero_absent_negative = false;  ///< no negative prompt is zeros instead of an encoded ""
+  /// The reference rewrites steps_offset and clip_sample of the checkpoint's schedule.
+  bool corrects_schedule = true;
+  float default_guidance = 7.5f;
+
+  /// throws kUnsupported naming the class and the known ones
+  static PipelineTraits for_class(const std::string& class_name);
+};
+
 /// Where the parts of a diffusers folder are, read from model_index.json alone.
 struct CheckpointLayout {
+  /// A text encoder and the tokenizer that feeds it.
+  struct TextTower {
+    std::filesystem::path tokenizer;
+    ComponentLocation encoder;
+  };
   std::filesystem::path folder;
-  std::string pipeline;  ///< "StableDiffusionPipeline"
-  ComponentLocation text_encoder, network, codec;
+  PipelineTraits traits;
+  std::vector<TextTower> text_towers;  ///< one or two
+  ComponentLocation network, codec;
 
   /// throws kNotFound, kCorruptFile; kUnsupported: a single file, another pipeline class
   static CheckpointLayout read(const std::filesystem::path& folder);
 };
 
 struct DiffusionModel {
+  struct TextTower {
+    ClipTokenizer tokenizer;
+    std::unique_ptr<TextEncoder> encoder;
+  };
+
   std::string name;
   Device device = Device::kCpu;
-  ClipTokenizer tokenizer;
-  std::unique_ptr<TextEncoder> text_encoder;
+  PipelineTraits traits;
+  /// Their features are joined along the width; all have one window.
+  std::vector<TextTower> text_towers;
   std::unique_ptr<DenoisingNetwork> network;
   std::unique_ptr<LatentCodec> codec;
   NoiseScheduleConfig schedule;
@@ -39,6 +67,10 @@ struct DiffusionModel {
 
   int default_width_px() const;
   int default_height_px() const;
+  int64_t pooled_width() const;  ///< of the tower that pools; 0: none does
+  /// Numbers that the network is told beside the pooled text: six (sizes and crop), five (a score
+  /// instead of the target size), or none.
+  int64_t time_id_count() const;
 };
 
 }  // namespace tintype

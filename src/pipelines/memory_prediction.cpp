@@ -18,13 +18,16 @@ MemoryPrediction predict_memory(const DiffusionModel& meta, uint64_t weight_byte
   const MetaMemory memory;
   TextToImageSettings settings;
   settings.guidance_scale = size.guidance ? 2.0f : 1.0f;
-  const Tensor context = encode_prompt(meta, settings);
+  const Conditioning conditioning = encode_prompt(meta, settings);
   const auto& codec = meta.codec->traits();
-  const Tensor latents = ops::empty(Shape{1, size.height_px / codec.factor,
-                                          size.width_px / codec.factor, codec.latent_channels},
-                                    DType::kF32, Device::kMeta);
-  predict(meta, latents, 999.0f, context, settings.guidance_scale);
-  decode_latents(meta, latents);
+  const auto latents = [&](int64_t channels) {
+    return ops::empty(
+        Shape{1, size.height_px / codec.factor, size.width_px / codec.factor, channels},
+        DType::kF32, Device::kMeta);
+  };
+  const Tensor noisy = latents(meta.network->traits().in_channels);
+  predict(meta, noisy, 999.0f, conditioning, {.scale = settings.guidance_scale});
+  decode_latents(meta, latents(codec.latent_channels));
   return {weight_bytes, weight_bytes + memory.peak_bytes()};
 }
 

@@ -28,7 +28,8 @@ std::string gallery_name(const std::string& sampler) {
 
 std::string parameters_text(const TextToImageSettings& s) {
   std::string text = one_line(s.prompt) + "\n";
-  if (!s.negative_prompt.empty()) text += "Negative prompt: " + one_line(s.negative_prompt) + "\n";
+  const std::string negative = s.negative_prompt.value_or("");
+  if (!negative.empty()) text += "Negative prompt: " + one_line(negative) + "\n";
   const std::string karras = s.scheduler == "karras" ? " Karras" : "";
   return text + cat("Steps: ", s.steps, ", Sampler: ", gallery_name(s.sampler), karras,
                     ", CFG scale: ", s.guidance_scale, ", Seed: ", s.seed, ", Size: ", s.width_px,
@@ -38,11 +39,15 @@ std::string parameters_text(const TextToImageSettings& s) {
 
 std::string settings_json(const TextToImageSettings& s) {
   const nlohmann::ordered_json json = {{"prompt", s.prompt},
-                                       {"negative_prompt", s.negative_prompt},
+                                       {"negative_prompt", s.negative_prompt
+                                                              ? nlohmann::ordered_json(*s.negative_prompt)
+                                                              : nlohmann::ordered_json(nullptr)},
                                        {"width_px", s.width_px},
                                        {"height_px", s.height_px},
                                        {"steps", s.steps},
                                        {"guidance_scale", s.guidance_scale},
+                                       {"guidance_rescale", s.guidance_rescale},
+                                       {"clip_skip", s.clip_skip},
                                        {"sampler", s.sampler},
                                        {"scheduler", s.scheduler},
                                        {"seed", s.seed},

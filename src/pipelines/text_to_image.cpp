@@ -14,7 +14,6 @@ namespace tintype {
 namespace {
 
 constexpr int kDefaultSteps = 20;
-constexpr float kDefaultGuidance = 7.5f;  // diffusers' and the papers'
 constexpr int kMaxSidePx = 16384;
 
 class Stopwatch {
@@ -49,7 +48,9 @@ std::string checked_name(const char* field, const std::string& name,
 }
 
 std::unique_ptr<Sampler> sampler_of(const DiffusionModel& model, const TextToImageSettings& s) {
-  return make_sampler(stable_diffusion_config(model.schedule, s.sampler),
+  return make_sampler(model.traits.corrects_schedule
+                          ? stable_diffusion_config(model.schedule, s.sampler)
+                          : model.schedule,
                       {.name = s.sampler, .scheduler = s.scheduler, .steps = s.steps});
 }
 
@@ -66,6 +67,92 @@ Tensor draw_noise(TorchRng& rng, const Shape& shape) {
   return noise;
 }
 
+int checked_clip_skip(const DiffusionModel& model, int clip_skip) {
+  for (const DiffusionModel::TextTower& tower : model.text_towers) {
+    const int64_t most = tower.encoder->traits().layers - model.traits.skipped_text_layers;
+    TT_REQUIRE(clip_skip >= 0 && clip_skip <= most, "clip_skip", "must be in 0..", most,
+               " (the layers of the text encoder that may be skipped), got ", clip_skip);
+  }
+  return clip_skip;
+}
+
+/// Every size set, in bounds that keep them exact in f32.
+SizeConditioning checked_size_conditioning(SizeConditioning size, const TextToImageSettings& s) {
+  const auto check = [](const char* name, int value, int least) {
+    TT_REQUIRE(value >= least && value <= kMaxSidePx, name, "must be in ", least, "..", kMaxSidePx,
+               ", got ", value);
+    return value;
+  };
+  size.original_width_px = check("original_width", size.original_width_px.value_or(s.width_px), 1);
+  size.original_height_px =
+      check("original_height", size.original_height_px.value_or(s.height_px), 1);
+  size.target_width_px = check("target_width", size.target_width_px.value_or(s.width_px), 1);
+  size.target_height_px = check("target_height", size.target_height_px.value_or(s.height_px), 1);
+  check("crop_left", size.crop_left_px, 0);
+  check("crop_top", size.crop_top_px, 0);
+  for (const float score : {size.aesthetic_score, size.negative_aesthetic_score})
+    TT_REQUIRE(std::isfinite(score) && std::fabs(score) <= 1000.0f, "aesthetic_score",
+               "must be a number in -1000..1000, got ", score);
+  return size;
+}
+
+void require_text_to_image(const DiffusionModel& model) {
+  const int64_t inputs = model.network->traits().in_channels;
+  const int64_t latent = model.codec->traits().latent_channels;
+  if (inputs != latent)
+    fail(ErrorKind::kUnsupported, model.name, "text to image needs a network with ", latent,
+         " input channels, as the autoencoder makes, got ", inputs,
+         "; this count suggests an inpainting checkpoint");
+}
+
+/// One text through every tower: features joined along the width, pooled ones where a tower has
+/// them.
+TextFeatures encode_text(const DiffusionModel& model, const std::string& text, int clip_skip) {
+  const TextOptions options{.skipped_layers = model.traits.skipped_text_layers + clip_skip,
+                            .final_layer_norm = model.traits.final_layer_norm};
+  TextFeatures all;
+  for (const DiffusionModel::TextTower& tower : model.text_towers) {
+    const ClipTokens tokens = tower.tokenizer.encode_window(text);
+    const Tensor ids =
+        host_tensor(Shape{1, tower.tokenizer.window()}, std::span<const int32_t>(tokens.ids));
+    const TextFeatures one = tower.encoder->encode(ops::to_device(ids, model.device), options);
+    all.hidden = all.hidden.defined() ? ops::concat_last(all.hidden, one.hidden) : one.hidden;
+    if (one.pooled.defined() && !all.pooled.defined()) all.pooled = one.pooled;
+  }
+  return all;
+}
+
+Tensor zeros_like(const Tensor& x) {
+  if (!x.defined()) return {};
+  const std::vector<float> zeros(static_cast<size_t>(x.numel()), 0.0f);
+  return ops::to_device(host_tensor(x.shape(), std::span<const float>(zeros)), x.device());
+}
+
+/// One row of what the network is told of sizes: `count` numbers, see
+/// DiffusionModel::time_id_count.
+std::vector<float> time_ids(const SizeConditioning& s, int64_t count, float score) {
+  const std::vector<int> sizes = {s.original_height_px.value_or(0), s.original_width_px.value_or(0),
+                                  s.crop_top_px, s.crop_left_px};
+  std::vector<float> row(sizes.begin(), sizes.end());
+  if (count == static_cast<int64_t>(row.size()) + 1) {
+    row.push_back(score);
+  } else {
+    row.push_back(static_cast<float>(s.target_height_px.value_or(0)));
+    row.push_back(static_cast<float>(s.target_width_px.value_or(0)));
+  }
+  return row;
+}
+
+/// Standard deviation of all elements with Bessel's correction, as torch.std.
+double deviation(const Tensor& x) {
+  const Tensor host = ops::to_host(x);
+  double sum = 0, squares = 0;
+  for (const float value : host.span<float>()) sum += value;
+  const double count = static_cast<double>(host.numel()), mean = sum / count;
+  for (const float value : host.span<float>()) squares += (value - mean) * (value - mean);
+  return std::sqrt(squares / (count - 1));
+}
+
 Image to_image(const Tensor& picture) {
   const Tensor host = ops::to_host(picture);
   Image image{.width_px = static_cast<int>(host.dim(2)),
@@ -77,7 +164,8 @@ Image to_image(const Tensor& picture) {
       fail(ErrorKind::kCorruptFile, "decode", "the picture must be made of numbers, got ", value,
            "; the checkpoint's weights may hold NaN or infinity, or overflow");
     const float unit = std::min(std::max(value * 0.5f + 0.5f, 0.0f), 1.0f);
-    image.rgb.push_back(static_cast<uint8_t>(std::nearbyint(unit * 255.0f)));  // ties to even, as numpy
+    image.rgb.push_back(
+        static_cast<uint8_t>(std::nearbyint(unit * 255.0f)));  // ties to even, as numpy
   }
   return image;
 }
@@ -86,6 +174,7 @@ Image to_image(const Tensor& picture) {
 
 TextToImageSettings resolve_settings(const DiffusionModel& model,
                                      const TextToImageRequest& request) {
+  require_text_to_image(model);
   const int64_t factor = model.codec->traits().factor;
   TextToImageSettings s;
   s.prompt = request.prompt;
@@ -96,16 +185,21 @@ TextToImageSettings resolve_settings(const DiffusionModel& model,
   TT_REQUIRE(s.steps >= 1 && s.steps <= model.schedule.num_train_timesteps, "steps",
              "must be in 1..", model.schedule.num_train_timesteps,
              " (the checkpoint's training timesteps), got ", s.steps);
-  s.guidance_scale = request.guidance_scale.value_or(kDefaultGuidance);
+  s.guidance_scale = request.guidance_scale.value_or(model.traits.default_guidance);
   TT_REQUIRE(std::isfinite(s.guidance_scale) && std::fabs(s.guidance_scale) <= 1000.0f, "guidance",
              "must be a number in -1000..1000, got ", s.guidance_scale);
+  s.guidance_rescale = request.guidance_rescale;
+  TT_REQUIRE(s.guidance_rescale >= 0 && s.guidance_rescale <= 1, "guidance_rescale",
+             "must be in 0..1, got ", s.guidance_rescale);
+  s.clip_skip = checked_clip_skip(model, request.clip_skip);
+  s.size_conditioning = checked_size_conditioning(request.size_conditioning, s);
   s.sampler = request.sampler.empty()
                   ? sampler_for_class(model.schedule.class_name)
                   : checked_name("sampler", request.sampler, diffusion_sampler_names());
   s.scheduler = request.scheduler;
-  if (!s.scheduler.empty())
-    checked_name("scheduler", s.scheduler, diffusion_scheduler_names());
-  // Steps and scheduler that this sampler or this checkpoint lacks are refused here, before any work.
+  if (!s.scheduler.empty()) checked_name("scheduler", s.scheduler, diffusion_scheduler_names());
+  // Steps and scheduler that this sampler or this checkpoint lacks are refused here, before any
+  // work.
   sampler_of(model, s);
   s.rng = checked_name("rng", request.rng, {"torch"});
   s.seed = request.seed ? *request.seed : std::random_device{}();
@@ -113,30 +207,43 @@ TextToImageSettings resolve_settings(const DiffusionModel& model,
   return s;
 }
 
-Tensor encode_prompt(const DiffusionModel& model, const TextToImageSettings& settings) {
-  std::vector<int32_t> ids;
-  int64_t rows = 0;
-  const auto add = [&](const std::string& text) {
-    const ClipTokens tokens = model.tokenizer.encode_window(text);
-    ids.insert(ids.end(), tokens.ids.begin(), tokens.ids.end());
-    ++rows;
-  };
-  if (settings.guidance_scale > 1.0f) add(settings.negative_prompt);
-  add(settings.prompt);
-  const Shape shape{rows, model.tokenizer.window()};
-  return model.text_encoder->encode(
-      ops::to_device(host_tensor(shape, std::span<const int32_t>(ids)), model.device));
+Conditioning encode_prompt(const DiffusionModel& model, const TextToImageSettings& settings) {
+  const bool guided = settings.guidance_scale > 1.0f;
+  TextFeatures features = encode_text(model, settings.prompt, settings.clip_skip);
+  if (guided) {
+    const bool zeros = !settings.negative_prompt && model.traits.zero_absent_negative;
+    const TextFeatures negative =
+        zeros ? TextFeatures{zeros_like(features.hidden), zeros_like(features.pooled)}
+              : encode_text(model, settings.negative_prompt.value_or(""), 0);
+    features.hidden = ops::concat_first(negative.hidden, features.hidden);
+    if (features.pooled.defined())
+      features.pooled = ops::concat_first(negative.pooled, features.pooled);
+  }
+  const int64_t count = model.time_id_count();
+  if (count == 0) return {.context = features.hidden};
+  const SizeConditioning& size = settings.size_conditioning;
+  std::vector<float> ids;
+  if (guided) ids = time_ids(size, count, size.negative_aesthetic_score);
+  for (const float id : time_ids(size, count, size.aesthetic_score)) ids.push_back(id);
+  return {.context = features.hidden,
+          .pooled = features.pooled,
+          .time_ids = host_tensor(Shape{guided ? 2 : 1, count}, std::span<const float>(ids))};
 }
 
 Tensor predict(const DiffusionModel& model, const Tensor& latents, float timestep,
-               const Tensor& context, float guidance_scale) {
-  if (context.dim(0) == 1) return model.network->forward(latents, timestep, context);
+               const Conditioning& conditioning, const Guidance& guidance) {
+  if (conditioning.context.dim(0) == 1)
+    return model.network->forward(latents, timestep, conditioning);
   // Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598) as one batch of two.
   const Tensor both =
-      model.network->forward(ops::concat_first(latents, latents), timestep, context);
+      model.network->forward(ops::concat_first(latents, latents), timestep, conditioning);
   const Tensor unconditional = both.slice(0, 1), conditional = both.slice(1, 2);
   const Tensor direction = ops::weighted_sum({{1.0f, &conditional}, {-1.0f, &unconditional}});
-  return ops::weighted_sum({{1.0f, &unconditional}, {guidance_scale, &direction}});
+  const Tensor guided = ops::weighted_sum({{1.0f, &unconditional}, {guidance.scale, &direction}});
+  if (guidance.rescale <= 0) return guided;
+  const double ratio = deviation(conditional) / deviation(guided);
+  const double weight = guidance.rescale * ratio + (1.0 - guidance.rescale);
+  return ops::weighted_sum({{static_cast<float>(weight), &guided}});
 }
 
 Tensor decode_latents(const DiffusionModel& model, const Tensor& latents) {
@@ -153,8 +260,10 @@ TextToImageResult text_to_image(const DiffusionModel& model, TextToImageSettings
   const Backend& backend = backend_for(model.device);
 
   run.report(Stage::kEncodePrompt, 0, 1);
-  settings.prompt_truncated = model.tokenizer.encode_window(settings.prompt).truncated;
-  const Tensor context = encode_prompt(model, settings);
+  for (const DiffusionModel::TextTower& tower : model.text_towers)
+    settings.prompt_truncated |= tower.tokenizer.encode_window(settings.prompt).truncated;
+  const Conditioning conditioning = encode_prompt(model, settings);
+  const Guidance guidance{.scale = settings.guidance_scale, .rescale = settings.guidance_rescale};
   run.report(Stage::kEncodePrompt, 1, 1);
   timings.encode_prompt_s = stage.lap();
 
@@ -172,8 +281,8 @@ TextToImageResult text_to_image(const DiffusionModel& model, TextToImageSettings
   for (int i = 0; i < calls; ++i) {
     Stopwatch step;
     const float timestep = sampler->timesteps()[static_cast<size_t>(i)];
-    const Tensor prediction = predict(model, sampler->scale_model_input(latents, i), timestep,
-                                      context, settings.guidance_scale);
+    const Tensor prediction =
+        predict(model, sampler->scale_model_input(latents, i), timestep, conditioning, guidance);
     latents = sampler->step(prediction, i, latents, noise);
     timings.step_s.push_back(step.lap());
     run.report(Stage::kDenoise, i + 1, calls);

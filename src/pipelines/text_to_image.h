@@ -1,5 +1,5 @@
-/// Text to image: encode the prompt, denoise latents under guidance, decode. Works on roles; knows no
-/// model family. Thread-safe: all state is the request's.
+/// Text to image: encode the prompt, denoise latents under guidance, decode. Works on roles; knows
+/// no model family. Thread-safe: all state is the request's.
 #pragma once
 
 #include "pipelines/diffusion_model.h"
@@ -19,11 +19,17 @@ TextToImageResult text_to_image(const DiffusionModel& model, TextToImageSettings
 
 /// The stages by themselves, for the memory prediction and tests.
 
-/// Prompt (and, under guidance, negative prompt first) to features [1 or 2, S, E].
-Tensor encode_prompt(const DiffusionModel& model, const TextToImageSettings& settings);
+/// Everything that the network is told of the prompt and the size: one row, or, under guidance,
+/// the negative prompt's and the prompt's.
+Conditioning encode_prompt(const DiffusionModel& model, const TextToImageSettings& settings);
+
+struct Guidance {
+  float scale = 1;    ///< read when the conditioning has two rows
+  float rescale = 0;  ///< see TextToImageRequest::guidance_rescale
+};
 /// One network call with guidance: latents [1,h,w,C] -> prediction [1,h,w,C].
 Tensor predict(const DiffusionModel& model, const Tensor& latents, float timestep,
-               const Tensor& context, float guidance_scale);
+               const Conditioning& conditioning, const Guidance& guidance);
 /// Latents to a picture [1,H,W,3] in about -1..1.
 Tensor decode_latents(const DiffusionModel& model, const Tensor& latents);
 

@@ -23,17 +23,32 @@ void expect_refused(const char* text, ErrorKind kind, const char* words) {
 
 TEST(UnetConfig, RefusesWhatItCannotRun) {
   using C = Unet2dConditionConfig;
-  expect_refused<C>(R"({"block_out_channels": [32, 33]})", ErrorKind::kCorruptFile, "entry for each");
+  expect_refused<C>(R"({"block_out_channels": [32, 33]})", ErrorKind::kCorruptFile,
+                    "entry for each");
   expect_refused<C>(R"({"block_out_channels": []})", ErrorKind::kCorruptFile, "block_out_channels");
   expect_refused<C>(R"({"block_out_channels": [32], "down_block_types": ["DownBlock2D"],
                         "up_block_types": ["UpBlock2D"], "norm_num_groups": 5})",
                     ErrorKind::kCorruptFile, "norm_num_groups");
   expect_refused<C>(R"({"block_out_channels": [99999999999]})", ErrorKind::kCorruptFile,
                     "block_out_channels");
-  expect_refused<C>(R"({"down_block_types": ["AttnDownBlock2D", "DownBlock2D", "DownBlock2D", "DownBlock2D"]})",
-                    ErrorKind::kUnsupported, "AttnDownBlock2D");
-  expect_refused<C>(R"({"addition_embed_type": "text_time"})", ErrorKind::kUnsupported,
+  expect_refused<C>(
+      R"({"down_block_types": ["AttnDownBlock2D", "DownBlock2D", "DownBlock2D", "DownBlock2D"]})",
+      ErrorKind::kUnsupported, "AttnDownBlock2D");
+  expect_refused<C>(R"({"addition_embed_type": "text_image"})", ErrorKind::kUnsupported,
                     "addition_embed_type");
+  expect_refused<C>(R"({"addition_embed_type": "text_time"})", ErrorKind::kCorruptFile,
+                    "addition_time_embed_dim");
+  expect_refused<C>(R"({"addition_embed_type": "text_time", "addition_time_embed_dim": 256})",
+                    ErrorKind::kCorruptFile, "projection_class_embeddings_input_dim");
+  expect_refused<C>(R"({"transformer_layers_per_block": [1, 2, 10]})", ErrorKind::kCorruptFile,
+                    "transformer_layers_per_block");
+  expect_refused<C>(R"({"transformer_layers_per_block": [1, 2, [1, 2, 3], 1],
+                        "reverse_transformer_layers_per_block": [1, 1, 1, 1]})",
+                    ErrorKind::kCorruptFile, "transformer_layers_per_block");
+  expect_refused<C>(R"({"transformer_layers_per_block": [1, [1, 2], 1, 1]})",
+                    ErrorKind::kCorruptFile, "reverse_transformer_layers_per_block");
+  expect_refused<C>(R"({"mid_block_type": "UNetMidBlock2DSimpleCrossAttn"})",
+                    ErrorKind::kUnsupported, "mid_block_type");
   expect_refused<C>(R"({"only_cross_attention": true})", ErrorKind::kUnsupported,
                     "only_cross_attention");
   expect_refused<C>(R"({"act_fn": "mish"})", ErrorKind::kUnsupported, "mish");
@@ -52,7 +67,26 @@ TEST(UnetConfig, TakesTheReferencesDefaults) {
   EXPECT_TRUE(c.levels[0].down_attention && c.levels[0].up_attention);
   EXPECT_FALSE(c.levels[3].down_attention || c.levels[3].up_attention);
   EXPECT_EQ(c.levels[3].heads, 8);
-  EXPECT_TRUE(c.has_mid_block);
+  EXPECT_EQ(c.mid_block, Unet2dConditionConfig::MidBlock::kAttention);
+  EXPECT_EQ(c.added_width, 0);
+}
+
+TEST(UnetConfig, ReadsDepthsOfEveryForm) {
+  const Json json = parse_json(
+      R"({"layers_per_block": [2, 1, 2, 1], "transformer_layers_per_block": [1, 2, [3, 4], 5],
+          "reverse_transformer_layers_per_block": [6, [7, 8, 9], [10, 11], 12],
+          "mid_block_type": null})",
+      "config.json");
+  const auto c = Unet2dConditionConfig::from_json(JsonObject(json, "config.json"));
+  using Depths = std::vector<int64_t>;
+  EXPECT_EQ(c.mid_block, Unet2dConditionConfig::MidBlock::kNone);
+  EXPECT_EQ(c.levels[0].down_layers, (Depths{1, 1}));
+  EXPECT_EQ(c.levels[0].up_layers, (Depths{12, 12, 12}));
+  EXPECT_EQ(c.levels[1].up_layers, (Depths{10, 11}));
+  EXPECT_EQ(c.levels[2].down_layers, (Depths{3, 4}));
+  EXPECT_EQ(c.levels[2].up_layers, (Depths{7, 8, 9}));
+  EXPECT_EQ(c.levels[3].down_layers, (Depths{5}));
+  EXPECT_EQ(c.levels[3].mid_layers, 5);
 }
 
 TEST(ClipTextConfig, RefusesWhatItCannotRun) {

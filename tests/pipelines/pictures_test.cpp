@@ -1,5 +1,5 @@
-// Whole pictures against the reference pipeline's: each case of tests/fixtures/pipelines, drawn with
-// the same seed, may differ by half a level of 255 on average.
+// Whole pictures against the reference pipeline's: each case of tests/fixtures/pipelines, drawn
+// with the same seed, may differ by half a level of 255 on average.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -19,18 +19,47 @@ constexpr double kMeanTolerance = 0.5;  // of 255
 class Pictures : public ::testing::TestWithParam<std::string> {
  protected:
   static DiffusionModel load(const std::string& folder, Device device = Device::kCpu) {
-    return DiffusionModel::load(CheckpointLayout::read(std::filesystem::path(TT_SOURCE_DIR) / folder),
-                                device, RunContext());
+    return DiffusionModel::load(
+        CheckpointLayout::read(std::filesystem::path(TT_SOURCE_DIR) / folder), device,
+        RunContext());
   }
 };
 
+/// [height, width] under `key`, where the case has it.
+void read_pair(const JsonObject& c, const char* key, auto store) {
+  if (!c.has(key)) return;
+  const std::vector<int64_t> pair = c.integers(key, 0, 4096);
+  store(static_cast<int>(pair.at(0)), static_cast<int>(pair.at(1)));
+}
+
+SizeConditioning size_conditioning_of(const JsonObject& c) {
+  SizeConditioning size;
+  read_pair(c, "original_size", [&](int height, int width) {
+    size.original_height_px = height;
+    size.original_width_px = width;
+  });
+  read_pair(c, "target_size", [&](int height, int width) {
+    size.target_height_px = height;
+    size.target_width_px = width;
+  });
+  read_pair(c, "crops_coords_top_left", [&](int top, int left) {
+    size.crop_top_px = top;
+    size.crop_left_px = left;
+  });
+  return size;
+}
+
 TextToImageRequest request_of(const JsonObject& c) {
   return {.prompt = c.text("prompt"),
-          .negative_prompt = c.text("negative_prompt"),
+          .negative_prompt =
+              c.has("negative_prompt") ? std::optional(c.text("negative_prompt")) : std::nullopt,
           .width_px = static_cast<int>(c.integer("width", 1, 4096)),
           .height_px = static_cast<int>(c.integer("height", 1, 4096)),
           .steps = static_cast<int>(c.integer("steps", 1, 1000)),
           .guidance_scale = static_cast<float>(c.number("guidance", -100, 100)),
+          .guidance_rescale = static_cast<float>(c.number("guidance_rescale", 0, 1, 0)),
+          .clip_skip = static_cast<int>(c.integer("clip_skip", 0, 100, 0)),
+          .size_conditioning = size_conditioning_of(c),
           .sampler = c.text("sampler"),
           .scheduler = c.text("scheduler"),
           .seed = c.json()["seed"].get<uint64_t>(),
@@ -55,8 +84,8 @@ TEST_P(Pictures, MatchTheReferencePipeline) {
     ASSERT_EQ(static_cast<int64_t>(image.rgb.size()), expected.numel()) << name;
     double sum = 0, worst = 0;
     for (size_t i = 0; i < image.rgb.size(); ++i) {
-      const double difference = std::abs(static_cast<int>(image.rgb[i]) -
-                                         static_cast<int>(expected.data<uint8_t>()[i]));
+      const double difference =
+          std::abs(static_cast<int>(image.rgb[i]) - static_cast<int>(expected.data<uint8_t>()[i]));
       sum += difference;
       worst = std::max(worst, difference);
     }
@@ -79,8 +108,8 @@ class Pipeline : public ::testing::TestWithParam<std::string> {
  protected:
   DiffusionModel model_ = DiffusionModel::load(
       CheckpointLayout::read(fixtures() / "models" / GetParam()), Device::kCpu, RunContext());
-  const TextToImageRequest request_{.prompt = "red apple", .steps = 3, .guidance_scale = 4.0f,
-                                    .seed = 11};
+  const TextToImageRequest request_{
+      .prompt = "red apple", .steps = 3, .guidance_scale = 4.0f, .seed = 11};
 };
 
 TEST_P(Pipeline, SameBitsOnASecondRunAndOnAnyNumberOfThreads) {
@@ -142,6 +171,13 @@ TEST_P(Pipeline, RefusesWrongRequestsBeforeAnyWork) {
   expect_refused("steps", [](auto& r) { r.steps = 1000000; });
   expect_refused("guidance", [](auto& r) { r.guidance_scale = std::nanf(""); });
   expect_refused("guidance", [](auto& r) { r.guidance_scale = INFINITY; });
+  expect_refused("guidance_rescale", [](auto& r) { r.guidance_rescale = 1.5f; });
+  expect_refused("clip_skip", [](auto& r) { r.clip_skip = -1; });
+  expect_refused("clip_skip", [](auto& r) { r.clip_skip = 100; });
+  expect_refused("original_width", [](auto& r) { r.size_conditioning.original_width_px = 0; });
+  expect_refused("crop_top", [](auto& r) { r.size_conditioning.crop_top_px = -1; });
+  expect_refused("aesthetic_score",
+                 [](auto& r) { r.size_conditioning.aesthetic_score = INFINITY; });
   expect_refused("euler_a", [](auto& r) { r.sampler = "eular_a"; });
   expect_refused("scheduler", [](auto& r) { r.scheduler = "karas"; });
   expect_refused("rng", [](auto& r) { r.rng = "dice"; });
@@ -156,18 +192,63 @@ TEST_P(Pipeline, EmptyAndEndlessPromptsDraw) {
 }
 
 TEST_P(Pipeline, MemoryPredictionIsWhatTheAllocatorSees) {
-  const MetaModel meta = load_meta_model(CheckpointLayout::read(fixtures() / "models" / GetParam()));
+  const MetaModel meta =
+      load_meta_model(CheckpointLayout::read(fixtures() / "models" / GetParam()));
   const PictureSize size{.width_px = model_.default_width_px() * 4,
                          .height_px = model_.default_height_px() * 4};
   const MemoryPrediction small = predict_memory(meta.model, meta.weight_bytes, size);
-  const MemoryPrediction large = predict_memory(
-      meta.model, meta.weight_bytes, {.width_px = 2 * size.width_px, .height_px = 2 * size.height_px});
+  const MemoryPrediction large =
+      predict_memory(meta.model, meta.weight_bytes,
+                     {.width_px = 2 * size.width_px, .height_px = 2 * size.height_px});
   EXPECT_GT(meta.weight_bytes, 0u);
   EXPECT_GT(small.peak_bytes, small.weight_bytes);
   EXPECT_GT(large.peak_bytes - large.weight_bytes, 3 * (small.peak_bytes - small.weight_bytes));
 }
 
-INSTANTIATE_TEST_SUITE_P(Fixtures, Pipeline, ::testing::ValuesIn(fixture_names("models")), test_name);
+/// The fixture models that draw.
+std::vector<std::string> drawing_models() {
+  std::vector<std::string> names = fixture_names("models");
+  std::erase(names, "inpainting");
+  return names;
+}
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, Pipeline, ::testing::ValuesIn(drawing_models()), test_name);
+
+TEST(Checkpoint, InpaintingNetworkLoadsAndTextToImageSaysWhatItIs) {
+  const auto layout = CheckpointLayout::read(fixtures() / "models" / "inpainting");
+  const DiffusionModel model = DiffusionModel::load(layout, Device::kCpu, RunContext());
+  const MetaModel meta = load_meta_model(layout);
+  EXPECT_GT(
+      predict_memory(meta.model, meta.weight_bytes, {.width_px = 64, .height_px = 64}).peak_bytes,
+      meta.weight_bytes);
+  try {
+    resolve_settings(model, {.prompt = "red apple"});
+    ADD_FAILURE() << "accepted a network with nine inputs";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kUnsupported);
+    EXPECT_NE(std::string(error.what()).find("inpainting"), std::string::npos) << error.what();
+  }
+}
+
+TEST(Checkpoint, AbsentNegativeIsZerosOnlyWhereTheCheckpointSaysSo) {
+  for (const char* name : {"sdxl", "sdxl-distilled", "four-level"}) {
+    const DiffusionModel model = DiffusionModel::load(
+        CheckpointLayout::read(fixtures() / "models" / name), Device::kCpu, RunContext());
+    const auto encoded = [&](std::optional<std::string> negative) {
+      return encode_prompt(
+          model, resolve_settings(model, {.prompt = "red apple", .negative_prompt = negative}));
+    };
+    const Conditioning absent = encoded(std::nullopt), empty = encoded("");
+    double sum = 0, apart = 0;
+    for (int64_t i = 0; i < absent.context.numel() / 2; ++i) {
+      sum += std::fabs(absent.context.data<float>()[i]);
+      apart += std::fabs(absent.context.data<float>()[i] - empty.context.data<float>()[i]);
+    }
+    const bool zeros = std::string(name) == "sdxl";
+    EXPECT_EQ(sum == 0, zeros) << name;
+    EXPECT_EQ(apart != 0, zeros) << name;
+  }
+}
 
 TEST(Checkpoint, FaultyFoldersAreNamed) {
   const auto expect_refused = [](const std::filesystem::path& path, ErrorKind kind) {

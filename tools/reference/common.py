@@ -21,6 +21,10 @@ import safetensors  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
+if not hasattr(transformers.CLIPTextModel, "text_model"):
+    # transformers 5.6 dropped this level; diffusers 0.42's clip_skip still goes through it.
+    transformers.CLIPTextModel.text_model = property(lambda self: self)
+
 diffusers.utils.logging.set_verbosity_error()
 diffusers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()
@@ -42,6 +46,12 @@ SAMPLERS = {
     "euler_a": diffusers.EulerAncestralDiscreteScheduler,
     "pndm": diffusers.PNDMScheduler,
     "dpmpp_2m": diffusers.DPMSolverMultistepScheduler,
+}
+# Arguments of the pipelines with size conditioning, and our flags for them.
+SIZE_KEYS = {
+    "original_size": "--original-size",
+    "crops_coords_top_left": "--crop",
+    "target_size": "--target-size",
 }
 # The samplers that also know Karras' spacing of noise levels.
 KARRAS_SAMPLERS = ("euler", "dpmpp_2m")
@@ -69,10 +79,13 @@ def versions():
 
 def load_pipeline(folder):
     """The pipeline of a diffusers folder, every weight in f32 whatever the files store."""
-    pipe = diffusers.StableDiffusionPipeline.from_pretrained(
+    pipe = diffusers.DiffusionPipeline.from_pretrained(
         str(folder), torch_dtype=torch.float32, local_files_only=True
     )
-    for name in ("unet", "vae", "text_encoder"):
+    if getattr(pipe, "watermark", None) is not None:
+        pipe.watermark = None  # where that package is installed
+    towers = [name for name in ("text_encoder", "text_encoder_2") if getattr(pipe, name, None)]
+    for name in ("unet", "vae", *towers):
         dtypes = {p.dtype for p in getattr(pipe, name).parameters()}
         if dtypes != {torch.float32}:
             raise RuntimeError(f"{folder}: {name} must load as float32, got {dtypes}")
@@ -91,6 +104,9 @@ def make_scheduler(pipe, sampler, scheduler=""):
 @torch.inference_mode()
 def draw(pipe, case):
     """One picture as uint8 [H, W, 3]. `case` has the keys of one entry of pictures.json."""
+    # [height, width] each, for pipelines with size conditioning.
+    more = {key: tuple(case[key]) for key in SIZE_KEYS if key in case}
+    more.update({key: case[key] for key in ("guidance_rescale", "clip_skip") if key in case})
     pipe.scheduler = make_scheduler(pipe, case["sampler"], case["scheduler"])
     picture = pipe(
         prompt=case["prompt"],
@@ -101,6 +117,7 @@ def draw(pipe, case):
         guidance_scale=case["guidance"],
         generator=torch.Generator("cpu").manual_seed(case["seed"]),
         output_type="np",
+        **more,
     ).images[0]
     if not np.isfinite(picture).all():
         raise RuntimeError(f"{case['name']}: the reference drew numbers that are not finite")
@@ -131,11 +148,21 @@ def require_small(folder):
 def tintype_command(binary, model, case, output):
     """The command that draws `case` with our program, as a list for subprocess."""
     command = [str(binary), "txt2img", "-m", str(model), "-p", case["prompt"]]
-    command += ["-n", case["negative_prompt"], "-W", str(case["width"]), "-H", str(case["height"])]
+    if case["negative_prompt"] is not None:
+        command += [f"--negative={case['negative_prompt']}"]
+    command += ["-W", str(case["width"]), "-H", str(case["height"])]
     command += ["--steps", str(case["steps"]), "--guidance", str(case["guidance"])]
     command += ["--sampler", case["sampler"]]
     if case["scheduler"]:
         command += ["--scheduler", case["scheduler"]]
+    if "guidance_rescale" in case:
+        command += ["--guidance-rescale", str(case["guidance_rescale"])]
+    if "clip_skip" in case:
+        command += ["--clip-skip", str(case["clip_skip"])]
+    for key, flag in SIZE_KEYS.items():
+        if key in case:
+            height, width = case[key]
+            command += [flag, f"{width}x{height}"]
     return command + ["-s", str(case["seed"]), "-o", str(output)]
 
 

@@ -23,6 +23,10 @@ LATENTS = {
     "odd-channels": (9, 7),
     "shallow": (6, 8),
     "one-level": (5, 7),
+    "sd2-zero-snr": (10, 7),
+    "sdxl": (9, 6),
+    "sdxl-distilled": (6, 9),
+    "inpainting": (6, 5),
 }
 TIMESTEP = 601.5  # between two training steps, as Euler's timesteps are
 CONTEXT_LENGTH = 11  # not 77: nothing may assume the window's length
@@ -58,7 +62,8 @@ class Trace:
 def is_block(path):
     """conv_in, time_embedding, down_blocks.N, mid_block, up_blocks.N, conv_norm_out, conv_out."""
     parts = path.removeprefix("encoder.").removeprefix("decoder.").split(".")
-    if parts[0] in ("conv_in", "time_embedding", "mid_block", "conv_norm_out", "conv_out"):
+    if parts[0] in ("conv_in", "time_embedding", "add_embedding", "mid_block", "conv_norm_out",
+                    "conv_out"):
         return len(parts) == 1
     return parts[0] in ("down_blocks", "up_blocks") and len(parts) == 2
 
@@ -69,16 +74,40 @@ def is_text_block(path):
 
 
 @torch.inference_mode()
-def export_text(pipe, trace, tensors):
-    ids = pipe.tokenizer(
+def export_text(pipe, trace, tensors, suffix):
+    """One tower under `text.` or `text_2.`: last features, penultimate ones, pooled ones."""
+    encoder = getattr(pipe, f"text_encoder{suffix}", None)
+    if encoder is None:
+        return
+    tokenizer = getattr(pipe, f"tokenizer{suffix}")
+    ids = tokenizer(
         PROMPTS, padding="max_length", max_length=77, truncation=True, return_tensors="pt"
     ).input_ids
-    tensors["text.input.ids"] = ids.to(torch.int32)
-    trace.watch("text", pipe.text_encoder, is_text_block)
-    tensors["text.output.hidden"] = pipe.text_encoder(ids)[0].clone()
+    prefix = f"text{suffix}"
+    tensors[f"{prefix}.input.ids"] = ids.to(torch.int32)
+    trace.watch(prefix, getattr(encoder, "text_model", encoder), is_text_block)
+    result = encoder(ids, output_hidden_states=True)
+    tensors[f"{prefix}.output.hidden"] = result.last_hidden_state.clone()
+    tensors[f"{prefix}.output.penultimate"] = result.hidden_states[-2][:1].clone()
+    if "text_embeds" in result:
+        tensors[f"{prefix}.output.pooled"] = result.text_embeds.clone()
     # One row tells as much as two here, and the fixture stays small.
-    for name in [n for n in tensors if n.startswith(("text.embeddings", "text.encoder"))]:
+    inner = (f"{prefix}.embeddings", f"{prefix}.encoder")
+    for name in [n for n in tensors if n.startswith(inner)]:
         tensors[name] = tensors[name][:1].clone()
+
+
+def added_conditioning(unet, generator, tensors):
+    """Pooled text and time ids for a UNet that wants them, two rows that differ."""
+    if unet.config.addition_embed_type is None:
+        return {}
+    ids = torch.tensor([[1024.0, 768, 0, 16, 512, 513], [56, 72, 8, 0, 56, 72.5]])
+    ids_width = ids.shape[1] * unet.config.addition_time_embed_dim
+    pooled_width = unet.config.projection_class_embeddings_input_dim - ids_width
+    pooled = torch.randn((2, pooled_width), generator=generator)
+    tensors["unet.input.pooled"] = pooled
+    tensors["unet.input.time_ids"] = ids
+    return {"added_cond_kwargs": {"text_embeds": pooled, "time_ids": ids}}
 
 
 @torch.inference_mode()
@@ -90,9 +119,11 @@ def export_unet(pipe, trace, tensors, latent_size, generator):
     tensors["unet.input.sample"] = sample
     tensors["unet.input.context"] = context
     tensors["unet.input.timestep"] = timestep
+    added = added_conditioning(unet, generator, tensors)
     trace.watch("unet", unet, is_block)
     tensors["unet.time_proj"] = unet.time_proj(timestep.expand(2)).clone()
-    tensors["unet.output.sample"] = unet(sample, timestep[0], context, return_dict=False)[0].clone()
+    result = unet(sample, timestep[0], context, return_dict=False, **added)
+    tensors["unet.output.sample"] = result[0].clone()
 
 
 @torch.inference_mode()
@@ -116,7 +147,8 @@ def export(name):
     tensors = {}
     generator = torch.Generator("cpu").manual_seed(2026)
     with Trace(tensors) as trace:
-        export_text(pipe, trace, tensors)
+        export_text(pipe, trace, tensors, "")
+        export_text(pipe, trace, tensors, "_2")
         export_unet(pipe, trace, tensors, LATENTS[name], generator)
         export_vae(pipe, trace, tensors, LATENTS[name], generator)
     for key, value in ((k, v) for k, v in tensors.items() if v.numel() > 1):

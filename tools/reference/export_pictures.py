@@ -37,6 +37,13 @@ SIZES = {
     "one-level": (24, 16),
 }
 
+# The models that `variant_cases` serve: what later families add.
+VARIANT_SIZES = {
+    "sd2-zero-snr": (72, 56),
+    "sdxl": (56, 72),
+    "sdxl-distilled": (40, 64),
+}
+
 # Cosine betas crowd Karras' noise levels at the last timestep; two equal timesteps there make the
 # reference's DPM++ start at the second one and run past its own table.
 BROKEN_IN_REFERENCE = {("one-level", "dpmpp_2m", "karras")}
@@ -91,6 +98,33 @@ def fixture_cases(name, prediction_type):
     return cases
 
 
+def variant_cases(name):
+    """The three sorts of negative prompt, two samplers, and each knob that a family adds."""
+    width, height = VARIANT_SIZES[name]
+    size = {"width": width, "height": height}
+    turned = {"width": height, "height": width}
+    second = "euler_a" if name == "sdxl-distilled" else "ddim"
+    cases = [
+        case("no-negative", "euler", negative_prompt=None, seed=21, **size),
+        case("empty-negative", "euler", seed=21, **size),
+        case("negative", "euler", prompt=UNICODE, negative_prompt="blue, noisy", **turned),
+        case("second-sampler", second, prompt=LONG, negative_prompt=None, steps=5, **turned),
+        case("unguided", second, guidance=0.0, steps=3, prompt="", negative_prompt=None, **size),
+        case("clip-skip", second, clip_skip=1, negative_prompt="a boat", **size),
+        case("rescaled", "euler", guidance=6.0, guidance_rescale=0.7, negative_prompt="", **size),
+        case("solver", "dpmpp_2m", steps=8, negative_prompt=None, **size),
+    ]
+    if name.startswith("sdxl"):
+        asked = {
+            "original_size": [1024, 768],
+            "crops_coords_top_left": [8, 40],
+            "target_size": [600, 1200],
+        }
+        cases.append(case("sizes", "euler", negative_prompt=None, **asked, **turned))
+        cases.append(case("own-spacing", second, steps=7, negative_prompt="boat", **turned))
+    return cases
+
+
 def demo_cases():
     """The demonstration model: the quickstart's picture, then each sampler once."""
     size = {"width": 128, "height": 128, "steps": 20}
@@ -137,12 +171,15 @@ def export(model, cases):
 
 
 def main():
-    names = [*SIZES, DEMO_MODEL.name]
+    names = [*SIZES, *VARIANT_SIZES, DEMO_MODEL.name]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help=f"of {', '.join(names)}; default all")
     for name in parser.parse_args().names or names:
         if name == DEMO_MODEL.name:
             export(DEMO_MODEL, demo_cases())
+            continue
+        if name in VARIANT_SIZES:
+            export(FIXTURE_MODELS / name, variant_cases(name))
             continue
         config = load_pipeline(FIXTURE_MODELS / name).folder_scheduler_config
         export(FIXTURE_MODELS / name, fixture_cases(name, config.get("prediction_type", "epsilon")))

@@ -1,7 +1,7 @@
-"""Writes a random-weight Stable Diffusion checkpoint in diffusers folder layout from a spec.
+"""Writes a random-weight Stable Diffusion (1, 2, XL) checkpoint in diffusers folder layout from a spec.
 
-A spec is a plain dict (see make_models.py): the three configs, how each component is stored, and
-the tokenizer. Weights are seeded, so the same spec gives the same bytes.
+A spec is a plain dict (see make_models.py): the networks' configs, how each component is stored,
+and the tokenizers. Weights are seeded, so the same spec gives the same bytes.
 """
 
 import json
@@ -147,18 +147,23 @@ def cut_tokenizer(folder, merges, pad_token=EOS, old_form=False):
 
 
 def write_text_encoder(folder, config, vocab_size, store, generator):
-    """`text_encoder/`. `store`: dtype, prefix, position_ids (see SPECS in make_models.py)."""
-    full = transformers.CLIPTextConfig(
-        vocab_size=vocab_size,
-        bos_token_id=vocab_size - 2,
-        eos_token_id=vocab_size - 1,
-        projection_dim=config["hidden_size"],
+    """`text_encoder/`. `store`: dtype, prefix, position_ids (see SPECS in make_models.py).
+
+    With `projected` in the store the model also pools and projects, as SDXL's second encoder.
+    """
+    config = {
+        "vocab_size": vocab_size,
+        "bos_token_id": vocab_size - 2,
+        "eos_token_id": vocab_size - 1,
+        "projection_dim": config["hidden_size"],
         **config,
-    )
+    }
+    projected = store.get("projected", False)
+    name = "CLIPTextModelWithProjection" if projected else "CLIPTextModel"
     with torch.device("meta"):
-        module = transformers.CLIPTextModel(full)
+        module = getattr(transformers, name)(transformers.CLIPTextConfig(**config))
     tensors = random_weights(module, generator)
-    if store.get("prefix", True):
+    if store.get("prefix", True) and not projected:  # with a projection, names have it already
         tensors = {f"text_model.{name}": t for name, t in tensors.items()}
     if store.get("position_ids", False):
         # A buffer that transformers saved until 4.31; readers must ignore it.
@@ -168,16 +173,12 @@ def write_text_encoder(folder, config, vocab_size, store, generator):
     write_json(
         folder / "config.json",
         {
-            "architectures": ["CLIPTextModel"],
+            "architectures": [name],
             "model_type": "clip_text_model",
             "attention_dropout": 0.0,
             "layer_norm_eps": 1e-5,
             "max_position_embeddings": 77,
             "pad_token_id": 1,
-            "bos_token_id": full.bos_token_id,
-            "eos_token_id": full.eos_token_id,
-            "projection_dim": full.projection_dim,
-            "vocab_size": vocab_size,
             **config,
         },
     )
@@ -209,39 +210,57 @@ def write_vae(folder, config, store, generator):
     write_json(folder / "config.json", module_config(module))
 
 
-def write_model_index(folder, scheduler_class):
-    """`model_index.json` of a pipeline without a safety checker."""
-    write_json(
-        folder / "model_index.json",
-        {
-            "_class_name": "StableDiffusionPipeline",
-            "_diffusers_version": diffusers.__version__,
-            "feature_extractor": [None, None],
-            "requires_safety_checker": False,
-            "safety_checker": [None, None],
-            "scheduler": ["diffusers", scheduler_class],
-            "text_encoder": ["transformers", "CLIPTextModel"],
-            "tokenizer": ["transformers", "CLIPTokenizer"],
-            "unet": ["diffusers", "UNet2DConditionModel"],
-            "vae": ["diffusers", "AutoencoderKL"],
-        },
-    )
+def write_model_index(folder, scheduler_class, pipeline="StableDiffusionPipeline", **more):
+    """`model_index.json` of a pipeline without a safety checker.
+
+    For the XL classes, `first_tower` False leaves the first text encoder out, as SDXL's refiner
+    does; all else in `more` is written as it is.
+    """
+    clip = ["transformers", "CLIPTextModel"]
+    tokenizer = ["transformers", "CLIPTokenizer"]
+    index = {
+        "_class_name": pipeline,
+        "_diffusers_version": diffusers.__version__,
+        "feature_extractor": [None, None],
+        "scheduler": ["diffusers", scheduler_class],
+        "text_encoder": clip,
+        "tokenizer": tokenizer,
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+    }
+    if "XL" in pipeline:
+        if not more.pop("first_tower", True):
+            index["text_encoder"] = index["tokenizer"] = [None, None]
+        index["text_encoder_2"] = ["transformers", "CLIPTextModelWithProjection"]
+        index["tokenizer_2"] = tokenizer
+        index["image_encoder"] = [None, None]
+    else:
+        index["safety_checker"] = [None, None]
+        index["requires_safety_checker"] = False
+    write_json(folder / "model_index.json", {**index, **more})
 
 
 def write_model(folder, spec):
     """The whole checkpoint. Replaces the folder's model files and leaves other files alone."""
     folder = Path(folder)
-    for part in ("tokenizer", "text_encoder", "unet", "vae", "scheduler"):
+    parts = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
+    for part in (*parts, "tokenizer_2", "text_encoder_2"):
         shutil.rmtree(folder / part, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator("cpu").manual_seed(spec["seed"])
-    vocab_size = cut_tokenizer(folder / "tokenizer", **spec["tokenizer"])
     store = spec["store"]
-    write_text_encoder(
-        folder / "text_encoder", spec["text_encoder"], vocab_size, store["text_encoder"], generator
-    )
+    for suffix in ("", "_2"):
+        tower = f"text_encoder{suffix}"
+        if tower not in spec:
+            continue
+        vocab_size = cut_tokenizer(folder / f"tokenizer{suffix}", **spec[f"tokenizer{suffix}"])
+        stored = {**store[tower], "projected": suffix == "_2"}
+        write_text_encoder(folder / tower, spec[tower], vocab_size, stored, generator)
     write_unet(folder / "unet", spec["unet"], store["unet"], generator)
     write_vae(folder / "vae", spec["vae"], store["vae"], generator)
     (folder / "scheduler").mkdir()
     write_json(folder / "scheduler" / "scheduler_config.json", spec["scheduler"])
-    write_model_index(folder, spec["scheduler"]["_class_name"])
+    index = dict(spec.get("index", {}))
+    if "text_encoder_2" in spec:
+        index["first_tower"] = "text_encoder" in spec
+    write_model_index(folder, spec["scheduler"]["_class_name"], **index)

@@ -1,5 +1,6 @@
 #include "models/clip_text/clip_text.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "models/config_checks.h"
@@ -23,6 +24,8 @@ ClipTextConfig ClipTextConfig::from_json(const JsonObject& json) {
   c.max_position_embeddings = json.integer("max_position_embeddings", 1, 1 << 16, 77);
   c.layer_norm_eps = static_cast<float>(json.number("layer_norm_eps", 1e-12, 1.0, 1e-5));
   c.hidden_act = parse_activation(json, "hidden_act", "quick_gelu");
+  c.projection_dim = json.integer("projection_dim", 0, kMaxWidth, 512);
+  c.eos_token_id = json.integer("eos_token_id", -1, 1 << 24, 49407);
   if (c.hidden_size % c.num_attention_heads != 0)
     fail(ErrorKind::kCorruptFile, json.origin(), "hidden_size must be a multiple of ",
          "num_attention_heads, got ", c.hidden_size, " and ", c.num_attention_heads);
@@ -51,9 +54,13 @@ Tensor ClipTextModel::Layer::forward(const Tensor& x) const {
   return fc2.forward(wide, {.residual = &h});
 }
 
-ClipTextModel::ClipTextModel(const WeightScope& w, const ClipTextConfig& c)
-    : traits_{.window = c.max_position_embeddings, .vocabulary = c.vocab_size,
-              .width = c.hidden_size},
+ClipTextModel::ClipTextModel(const WeightScope& w, const ClipTextConfig& c, Pooling pooling)
+    : traits_{.window = c.max_position_embeddings,
+              .vocabulary = c.vocab_size,
+              .width = c.hidden_size,
+              .layers = c.num_hidden_layers,
+              .pooled_width = pooling == Pooling::kProjected ? c.projection_dim : 0},
+      eos_token_id_(c.eos_token_id),
       token_embedding_(text_model(w) / "embeddings" / "token_embedding", c.vocab_size,
                        c.hidden_size),
       position_embedding_(text_model(w) / "embeddings" / "position_embedding",
@@ -61,26 +68,68 @@ ClipTextModel::ClipTextModel(const WeightScope& w, const ClipTextConfig& c)
       final_layer_norm_(text_model(w) / "final_layer_norm", c.hidden_size, c.layer_norm_eps) {
   for (int64_t i = 0; i < c.num_hidden_layers; ++i)
     layers_.emplace_back(text_model(w) / "encoder" / "layers" / i, c);
+  if (pooling == Pooling::kProjected)
+    text_projection_.emplace(w / "text_projection", c.hidden_size, c.projection_dim,
+                             nn::Linear::Options{.bias = false});
 }
 
-Tensor ClipTextModel::encode(const Tensor& ids, const nn::Trace* trace) const {
-  TT_REQUIRE(ids.rank() == 2 && ids.dim(1) >= 1 && ids.dim(1) <= traits_.window, "clip_text",
-             "ids must be [B,S] with S in 1..", traits_.window, ", got ", ids.shape());
+Tensor ClipTextModel::embed(const Tensor& ids) const {
   std::vector<int32_t> positions(static_cast<size_t>(ids.numel()));
   for (size_t i = 0; i < positions.size(); ++i)
     positions[i] = static_cast<int32_t>(static_cast<int64_t>(i) % ids.dim(1));
   const Tensor tokens = token_embedding_.forward(ids);
-  const Tensor places = position_embedding_.forward(
-      host_tensor(ids.shape(), std::span<const int32_t>(positions)));
-  Tensor h = ops::add(tokens, places);
+  const Tensor places =
+      position_embedding_.forward(host_tensor(ids.shape(), std::span<const int32_t>(positions)));
+  return ops::add(tokens, places);
+}
+
+Tensor ClipTextModel::pool(const Tensor& last, const Tensor& ids) const {
+  const Tensor host_ids = ops::to_host(ids);
+  const std::span<const int32_t> all = host_ids.span<int32_t>();
+  const int64_t batch = ids.dim(0), length = ids.dim(1);
+  std::vector<int32_t> rows;
+  for (int64_t b = 0; b < batch; ++b) {
+    const auto row = all.subspan(static_cast<size_t>(b * length), static_cast<size_t>(length));
+    // Configs written before transformers 4.32 name a wrong id, 2. The reference then takes the
+    // first position of the highest id, which the end-of-text token has in CLIP's vocabulary.
+    auto found = eos_token_id_ == 2
+                     ? std::max_element(row.begin(), row.end())
+                     : std::find(row.begin(), row.end(), static_cast<int32_t>(eos_token_id_));
+    if (found == row.end()) found = row.begin();  // as the reference's argmax over no match
+    rows.push_back(static_cast<int32_t>(b * length + (found - row.begin())));
+  }
+  const Tensor table = last.reshape(Shape{batch * length, traits_.width});
+  return text_projection_->forward(
+      ops::embedding(table, host_tensor(Shape{batch}, std::span<const int32_t>(rows))));
+}
+
+TextFeatures ClipTextModel::encode(const Tensor& ids, const TextOptions& options,
+                                   const nn::Trace* trace) const {
+  TT_REQUIRE(ids.rank() == 2 && ids.dim(1) >= 1 && ids.dim(1) <= traits_.window, "clip_text",
+             "ids must be [B,S] with S in 1..", traits_.window, ", got ", ids.shape());
+  TT_REQUIRE(options.skipped_layers >= 0 && options.skipped_layers <= traits_.layers, "clip_text",
+             "skipped layers must be in 0..", traits_.layers, ", got ", options.skipped_layers);
+  const size_t wanted = layers_.size() - static_cast<size_t>(options.skipped_layers);
+  // Features that end early need the layers after them only for pooling.
+  const size_t run = text_projection_ ? layers_.size() : wanted;
+  Tensor h = embed(ids);
   nn::trace(trace, "embeddings", h);
-  for (size_t i = 0; i < layers_.size(); ++i) {
+  TextFeatures features{.hidden = h};
+  for (size_t i = 0; i < run; ++i) {
     h = layers_[i].forward(h);
     nn::trace(trace, cat("encoder.layers.", i), h);
+    if (i + 1 == wanted) features.hidden = h;
   }
-  h = final_layer_norm_.forward(h);
-  nn::trace(trace, "final_layer_norm", h);
-  return h;
+  if (text_projection_) {
+    const Tensor last = final_layer_norm_.forward(h);
+    nn::trace(trace, "final_layer_norm", last);
+    features.pooled = pool(last, ids);
+  }
+  if (options.final_layer_norm) {
+    features.hidden = final_layer_norm_.forward(features.hidden);
+    if (!text_projection_) nn::trace(trace, "final_layer_norm", features.hidden);
+  }
+  return features;
 }
 
 }  // namespace tintype

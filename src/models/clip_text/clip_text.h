@@ -1,8 +1,10 @@
-/// CLIP's text tower: token and position embeddings, causal pre-norm transformer, final LayerNorm.
-/// Immutable after load.
-/// paper  Radford et al. 2021, arXiv:2103.00020; reference: transformers CLIPTextModel
+/// CLIP's text tower: token and position embeddings, causal pre-norm transformer, final LayerNorm,
+/// and the projection of its pooled features where the checkpoint has one. Immutable after load.
+/// paper  Radford et al. 2021, arXiv:2103.00020; reference: transformers CLIPTextModel,
+///        CLIPTextModelWithProjection
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "base/json.h"
@@ -16,6 +18,8 @@ struct ClipTextConfig {
   int64_t num_hidden_layers = 12, num_attention_heads = 8, max_position_embeddings = 77;
   float layer_norm_eps = 1e-5f;
   Activation hidden_act = Activation::kQuickGelu;
+  int64_t projection_dim = 512;  ///< of the pooled features
+  int64_t eos_token_id = 49407;  ///< whose first position is pooled; 2 means the highest id's
 
   /// Absent keys take transformers' CLIPTextConfig defaults. throws kCorruptFile, kUnsupported
   static ClipTextConfig from_json(const JsonObject& json);
@@ -23,19 +27,27 @@ struct ClipTextConfig {
 
 class ClipTextModel final : public TextEncoder {
  public:
+  enum class Pooling { kNone, kProjected };
   /// Accepts names with and without the `text_model.` level.
-  ClipTextModel(const WeightScope& w, const ClipTextConfig& config);
+  ClipTextModel(const WeightScope& w, const ClipTextConfig& config, Pooling pooling);
 
   const Traits& traits() const override { return traits_; }
   /// Traced: `embeddings`, `encoder.layers.N`, `final_layer_norm`.
-  Tensor encode(const Tensor& ids, const nn::Trace* trace) const override;
+  TextFeatures encode(const Tensor& ids, const TextOptions& options,
+                      const nn::Trace* trace) const override;
 
  private:
   struct Layer;
+  Tensor embed(const Tensor& ids) const;
+  /// The features of each row at its end-of-text token, projected. `last` [B,S,E] is normalised.
+  Tensor pool(const Tensor& last, const Tensor& ids) const;
+
   Traits traits_;
+  int64_t eos_token_id_;
   nn::Embedding token_embedding_, position_embedding_;
   std::vector<Layer> layers_;
   nn::LayerNorm final_layer_norm_;
+  std::optional<nn::Linear> text_projection_;
 };
 
 struct ClipTextModel::Layer {

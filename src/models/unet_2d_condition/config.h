@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "base/json.h"
 #include "backend/backend.h"
+#include "base/json.h"
 
 namespace tintype {
 
@@ -19,15 +19,27 @@ struct Unet2dConditionConfig {
   int64_t time_embedding_dim = 0;
   int64_t conv_in_kernel = 3, conv_out_kernel = 3;
   int downsample_padding = 1;
-  bool has_mid_block = true;
+  enum class MidBlock {
+    kNone,
+    kResnet,     ///< "UNetMidBlock2D": a single resnet, in distilled models
+    kAttention,  ///< "UNetMidBlock2DCrossAttn"
+  };
+  MidBlock mid_block = MidBlock::kAttention;
+
+  /// Added conditioning ("text_time"): pooled text and sinusoids of `addition_time_embed_dim` for
+  /// each of some numbers, `added_width` in all. 0: none.
+  int64_t added_width = 0, addition_time_embed_dim = 0;
 
   /// One entry per resolution, finest first.
   struct Level {
     int64_t channels = 0;
-    bool down_attention = false;          ///< the down block has cross-attention
-    bool up_attention = false;            ///< the up block of this resolution has
-    int64_t resnets = 2;                  ///< of the down block; the up block has one more
-    int64_t transformer_layers = 1;
+    bool down_attention = false;  ///< the down block has cross-attention
+    bool up_attention = false;    ///< the up block of this resolution has
+    int64_t resnets = 2;          ///< of the down block; the up block has one more
+    /// Depth of the transformer after each resnet of the down block, of the up block (one more),
+    /// and of the mid block below this level.
+    std::vector<int64_t> down_layers, up_layers;
+    int64_t mid_layers = 1;
     int64_t heads = 8;
     int64_t cross_attention_dim = 1280;
   };

@@ -22,7 +22,8 @@ class CrossAttention {
   nn::Linear to_q_, to_k_, to_v_, to_out_;
 };
 
-/// {norm1, self-attention, norm2, cross-attention, norm3, GEGLU feed-forward}, each with a residual.
+/// {norm1, self-attention, norm2, cross-attention, norm3, GEGLU feed-forward}, each with a
+/// residual.
 class BasicTransformerBlock {
  public:
   BasicTransformerBlock(const WeightScope& w, int64_t width, int64_t context_width, int64_t heads);

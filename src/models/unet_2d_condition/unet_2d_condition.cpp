@@ -8,13 +8,21 @@ namespace {
 using Config = Unet2dConditionConfig;
 
 nn::ResnetBlock2D::Options resnet_options(const Config& c, int64_t in, int64_t out) {
-  return {.in_channels = in, .out_channels = out, .temb_channels = c.time_embedding_dim,
-          .groups = c.norm_num_groups, .eps = c.norm_eps, .activation = c.act_fn};
+  return {.in_channels = in,
+          .out_channels = out,
+          .temb_channels = c.time_embedding_dim,
+          .groups = c.norm_num_groups,
+          .eps = c.norm_eps,
+          .activation = c.act_fn};
 }
 
-Transformer2DModel::Options transformer_options(const Config& c, const Config::Level& level) {
-  return {.channels = level.channels, .context_width = level.cross_attention_dim,
-          .heads = level.heads, .layers = level.transformer_layers, .groups = c.norm_num_groups};
+Transformer2DModel::Options transformer_options(const Config& c, const Config::Level& level,
+                                                int64_t layers) {
+  return {.channels = level.channels,
+          .context_width = level.cross_attention_dim,
+          .heads = level.heads,
+          .layers = layers,
+          .groups = c.norm_num_groups};
 }
 
 nn::Conv2d same_conv(const WeightScope& w, int64_t in, int64_t out, int64_t kernel) {
@@ -29,27 +37,34 @@ Unet2dConditionModel::Unet2dConditionModel(const WeightScope& w, const Config& c
               .out_channels = c.out_channels,
               .context_width = c.levels.front().cross_attention_dim,
               .default_height = c.sample_height,
-              .default_width = c.sample_width},
-      conv_in_(same_conv(w / "conv_in", c.in_channels, c.levels.front().channels,
-                         c.conv_in_kernel)),
+              .default_width = c.sample_width,
+              .added_width = c.added_width,
+              .time_id_width = c.addition_time_embed_dim},
+      conv_in_(
+          same_conv(w / "conv_in", c.in_channels, c.levels.front().channels, c.conv_in_kernel)),
       time_linear_1_(w / "time_embedding.linear_1", c.levels.front().channels,
                      c.time_embedding_dim),
       time_linear_2_(w / "time_embedding.linear_2", c.time_embedding_dim, c.time_embedding_dim),
-      conv_norm_out_(w / "conv_norm_out", c.norm_num_groups, c.levels.front().channels,
-                     c.norm_eps),
-      conv_out_(same_conv(w / "conv_out", c.levels.front().channels, c.out_channels,
-                          c.conv_out_kernel)) {
-  add_down_blocks(w / "down_blocks", c);
-  if (c.has_mid_block) {
-    const Config::Level& deepest = c.levels.back();
-    const WeightScope mid = w / "mid_block";
-    const auto resnet = resnet_options(c, deepest.channels, deepest.channels);
-    mid_block_.emplace(MidBlock{nn::ResnetBlock2D(mid / "resnets.0", resnet),
-                                Transformer2DModel(mid / "attentions.0",
-                                                   transformer_options(c, deepest)),
-                                nn::ResnetBlock2D(mid / "resnets.1", resnet)});
+      conv_norm_out_(w / "conv_norm_out", c.norm_num_groups, c.levels.front().channels, c.norm_eps),
+      conv_out_(
+          same_conv(w / "conv_out", c.levels.front().channels, c.out_channels, c.conv_out_kernel)) {
+  if (c.added_width) {
+    add_linear_1_.emplace(w / "add_embedding.linear_1", c.added_width, c.time_embedding_dim);
+    add_linear_2_.emplace(w / "add_embedding.linear_2", c.time_embedding_dim, c.time_embedding_dim);
   }
+  add_down_blocks(w / "down_blocks", c);
+  if (c.mid_block != Config::MidBlock::kNone) add_mid_block(w / "mid_block", c);
   add_up_blocks(w / "up_blocks", c);
+}
+
+void Unet2dConditionModel::add_mid_block(const WeightScope& w, const Config& c) {
+  const Config::Level& deepest = c.levels.back();
+  const auto resnet = resnet_options(c, deepest.channels, deepest.channels);
+  mid_block_.emplace(MidBlock{nn::ResnetBlock2D(w / "resnets.0", resnet), {}, {}});
+  if (c.mid_block != Config::MidBlock::kAttention) return;
+  mid_block_->attention.emplace(w / "attentions.0",
+                                transformer_options(c, deepest, deepest.mid_layers));
+  mid_block_->resnet1.emplace(w / "resnets.1", resnet);
 }
 
 void Unet2dConditionModel::add_down_blocks(const WeightScope& w, const Config& c) {
@@ -61,7 +76,9 @@ void Unet2dConditionModel::add_down_blocks(const WeightScope& w, const Config& c
     for (int64_t layer = 0; layer < level.resnets; ++layer, in = level.channels) {
       down.resnets.emplace_back(block / "resnets" / layer, resnet_options(c, in, level.channels));
       if (level.down_attention)
-        down.attentions.emplace_back(block / "attentions" / layer, transformer_options(c, level));
+        down.attentions.emplace_back(
+            block / "attentions" / layer,
+            transformer_options(c, level, level.down_layers[static_cast<size_t>(layer)]));
     }
     if (i + 1 < c.levels.size())
       down.downsampler.emplace(block / "downsamplers.0", level.channels, c.downsample_padding);
@@ -82,14 +99,15 @@ void Unet2dConditionModel::add_up_blocks(const WeightScope& w, const Config& c) 
       up.resnets.emplace_back(block / "resnets" / layer,
                               resnet_options(c, in + skip, level.channels));
       if (level.up_attention)
-        up.attentions.emplace_back(block / "attentions" / layer, transformer_options(c, level));
+        up.attentions.emplace_back(
+            block / "attentions" / layer,
+            transformer_options(c, level, level.up_layers[static_cast<size_t>(layer)]));
     }
     if (i + 1 < count) up.upsampler.emplace(block / "upsamplers.0", level.channels);
   }
 }
 
-Tensor Unet2dConditionModel::DownBlock::forward(Tensor x, const Tensor& temb,
-                                                const Tensor& context,
+Tensor Unet2dConditionModel::DownBlock::forward(Tensor x, const Tensor& temb, const Tensor& context,
                                                 std::vector<Tensor>& skips) const {
   for (size_t i = 0; i < resnets.size(); ++i) {
     x = resnets[i].forward(x, &temb);
@@ -105,7 +123,8 @@ Tensor Unet2dConditionModel::DownBlock::forward(Tensor x, const Tensor& temb,
 
 Tensor Unet2dConditionModel::MidBlock::forward(const Tensor& x, const Tensor& temb,
                                                const Tensor& context) const {
-  return resnet1.forward(attention.forward(resnet0.forward(x, &temb), context), &temb);
+  const Tensor h = resnet0.forward(x, &temb);
+  return attention ? resnet1->forward(attention->forward(h, context), &temb) : h;
 }
 
 Tensor Unet2dConditionModel::UpBlock::forward(Tensor x, const Tensor& temb, const Tensor& context,
@@ -120,37 +139,72 @@ Tensor Unet2dConditionModel::UpBlock::forward(Tensor x, const Tensor& temb, cons
   return x;
 }
 
-Tensor Unet2dConditionModel::time_proj(float timestep) const {
-  const int64_t width = config_.levels.front().channels, half = width / 2;
-  std::vector<float> values(static_cast<size_t>(width), 0.0f);  // an odd width ends in a zero
+Tensor Unet2dConditionModel::sinusoids(const Tensor& numbers, int64_t width) const {
+  const int64_t rows = numbers.dim(0), count = numbers.dim(1), half = width / 2;
+  // An odd width ends in a zero.
+  std::vector<float> values(static_cast<size_t>(rows * count * width), 0.0f);
   for (int64_t i = 0; i < half; ++i) {
     // In float, as the reference: at t = 999 the rounding of the phase is part of the picture.
     const float exponent = static_cast<float>(-std::log(10000.0)) * static_cast<float>(i) /
                            static_cast<float>(static_cast<double>(half) - config_.freq_shift);
-    const float phase = timestep * std::exp(exponent);
+    const float frequency = std::exp(exponent);
     const int64_t sine = config_.flip_sin_to_cos ? half + i : i;
-    values[static_cast<size_t>(sine)] = std::sin(phase);
-    values[static_cast<size_t>((sine + half) % (2 * half))] = std::cos(phase);
+    for (int64_t n = 0; n < rows * count; ++n) {
+      const float phase = numbers.data<float>()[n] * frequency;
+      values[static_cast<size_t>(n * width + sine)] = std::sin(phase);
+      values[static_cast<size_t>(n * width + (sine + half) % (2 * half))] = std::cos(phase);
+    }
   }
-  return host_tensor(Shape{1, width}, std::span<const float>(values));
+  return host_tensor(Shape{rows, count * width}, std::span<const float>(values));
 }
 
-Tensor Unet2dConditionModel::forward(const Tensor& x, float timestep, const Tensor& context,
-                                     const nn::Trace* trace) const {
+void Unet2dConditionModel::require_fit(const Tensor& x, const Conditioning& conditioning) const {
   TT_REQUIRE(x.rank() == 4 && x.dim(3) == traits_.in_channels, "unet", "x must be [B,H,W,",
              traits_.in_channels, "], got ", x.shape());
-  TT_REQUIRE(context.rank() == 3 && context.dim(0) == x.dim(0) &&
-                 context.dim(2) == traits_.context_width,
-             "unet", "context must be [", x.dim(0), ",S,", traits_.context_width, "], got ",
-             context.shape());
+  const Tensor &context = conditioning.context, &pooled = conditioning.pooled,
+               &time_ids = conditioning.time_ids;
+  TT_REQUIRE(
+      context.rank() == 3 && context.dim(0) == x.dim(0) && context.dim(2) == traits_.context_width,
+      "unet", "context must be [", x.dim(0), ",S,", traits_.context_width, "], got ",
+      context.shape());
+  if (!traits_.added_width) return;
+  TT_REQUIRE(pooled.defined() && time_ids.defined(), "unet",
+             "this network needs pooled text features and time ids, got none");
+  TT_REQUIRE(pooled.rank() == 2 && time_ids.rank() == 2 && pooled.dim(0) == x.dim(0) &&
+                 time_ids.dim(0) == x.dim(0) &&
+                 pooled.dim(1) + time_ids.dim(1) * traits_.time_id_width == traits_.added_width,
+             "unet", "pooled [B,P] and time_ids [B,N] must have ", x.dim(0), " rows and P + ",
+             traits_.time_id_width, " N = ", traits_.added_width, ", got ", pooled.shape(), " and ",
+             time_ids.shape());
+}
 
+Tensor Unet2dConditionModel::time_embedding(const Tensor& x, float timestep,
+                                            const Conditioning& conditioning,
+                                            const nn::Trace* trace) const {
   // One timestep serves the batch: embed it once, then give every image its copy.
-  Tensor temb = ops::to_device(time_proj(timestep), x.device());
+  const Tensor step = host_tensor(Shape{1, 1}, std::span<const float>(&timestep, 1));
+  Tensor temb = ops::to_device(sinusoids(step, config_.levels.front().channels), x.device());
   temb = time_linear_2_.forward(time_linear_1_.forward(temb, {.activation = config_.act_fn}));
   const Tensor one = temb;
   for (int64_t i = 1; i < x.dim(0); ++i) temb = ops::concat_first(temb, one);
   nn::trace(trace, "time_embedding", temb);
-  temb = ops::activation(temb, config_.act_fn);
+  if (!traits_.added_width) return temb;
+  const Tensor ids = sinusoids(conditioning.time_ids, traits_.time_id_width);
+  const Tensor added = ops::concat_last(conditioning.pooled, ops::to_device(ids, x.device()));
+  // The reference builds this embedding with SiLU whatever act_fn says.
+  const Tensor wide = add_linear_1_->forward(added, {.activation = Activation::kSilu});
+  const Tensor embedded = add_linear_2_->forward(wide);
+  nn::trace(trace, "add_embedding", embedded);
+  return ops::add(temb, embedded);
+}
+
+Tensor Unet2dConditionModel::forward(const Tensor& x, float timestep,
+                                     const Conditioning& conditioning,
+                                     const nn::Trace* trace) const {
+  require_fit(x, conditioning);
+  const Tensor& context = conditioning.context;
+  const Tensor temb =
+      ops::activation(time_embedding(x, timestep, conditioning, trace), config_.act_fn);
 
   Tensor h = conv_in_.forward(x);
   nn::trace(trace, "conv_in", h);

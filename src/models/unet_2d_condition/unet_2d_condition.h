@@ -19,7 +19,7 @@ class Unet2dConditionModel final : public DenoisingNetwork {
 
   const Traits& traits() const override { return traits_; }
   /// Traced: `time_embedding`, `conv_in`, `down_blocks.N`, `mid_block`, `up_blocks.N`.
-  Tensor forward(const Tensor& x, float timestep, const Tensor& context,
+  Tensor forward(const Tensor& x, float timestep, const Conditioning& conditioning,
                  const nn::Trace* trace) const override;
 
  private:
@@ -33,8 +33,8 @@ class Unet2dConditionModel final : public DenoisingNetwork {
   };
   struct MidBlock {
     nn::ResnetBlock2D resnet0;
-    Transformer2DModel attention;
-    nn::ResnetBlock2D resnet1;
+    std::optional<Transformer2DModel> attention;
+    std::optional<nn::ResnetBlock2D> resnet1;  ///< with the attention, or neither
     Tensor forward(const Tensor& x, const Tensor& temb, const Tensor& context) const;
   };
   struct UpBlock {
@@ -47,14 +47,20 @@ class Unet2dConditionModel final : public DenoisingNetwork {
   };
 
   void add_down_blocks(const WeightScope& w, const Unet2dConditionConfig& config);
+  void add_mid_block(const WeightScope& w, const Unet2dConditionConfig& config);
   void add_up_blocks(const WeightScope& w, const Unet2dConditionConfig& config);
-  /// Sinusoid of one timestep, [1, channels of the first level], on the host.
-  Tensor time_proj(float timestep) const;
+  void require_fit(const Tensor& x, const Conditioning& conditioning) const;
+  /// Sinusoids of numbers [B,N], one after another in each row: [B, N*width], on the host.
+  Tensor sinusoids(const Tensor& numbers, int64_t width) const;
+  /// Timestep and added conditioning, embedded: [B, time_embedding_dim].
+  Tensor time_embedding(const Tensor& x, float timestep, const Conditioning& conditioning,
+                        const nn::Trace* trace) const;
 
   Unet2dConditionConfig config_;
   Traits traits_;
   nn::Conv2d conv_in_;
   nn::Linear time_linear_1_, time_linear_2_;
+  std::optional<nn::Linear> add_linear_1_, add_linear_2_;
   std::vector<DownBlock> down_blocks_;
   std::optional<MidBlock> mid_block_;
   std::vector<UpBlock> up_blocks_;
