@@ -52,7 +52,7 @@ int run(const Options& o) {
   const Tensor context = pattern(Shape{o.batch, o.tokens, unet->traits().context_width}, 1.7f);
   const auto step = [&] {
     const auto start = std::chrono::steady_clock::now();
-    unet->forward(x, 501.0f, context);
+    unet->forward(x, 501.0f, {.context = context});
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };
   step();  // warm-up: first touch of the weights and of the activation cache
