@@ -137,15 +137,15 @@ FamilyTraits family_of(const NamedShapes& unet) {
          "must be a Stable Diffusion 1.x, 2.x or XL checkpoint, got ", variant.kind, ", told by ",
          variant.start);
   }
+  const auto context_width = [&] {
+    return unet.extent("middle_block.1.transformer_blocks.0.attn2.to_k.weight", 1, 2);
+  };
   if (unet.any_below("label_emb.")) {
     if (has_any(source, "cond_stage_model.model."))
       fail(ErrorKind::kUnsupported, source.origin(),
            "a network with an added embedding must come with SDXL's text encoders, got ",
            unet.prefix(), "label_emb beside cond_stage_model.model");
     constexpr int64_t kRefinerContext = 1280;
-    const auto context_width = [&] {
-      return unet.extent("middle_block.1.transformer_blocks.0.attn2.to_k.weight", 1, 2);
-    };
     const bool base = has_any(source, "conditioner.embedders.1.") ||
                       has_any(source, "conditioner.embedders.0.transformer.") ||
                       has_any(source, "cond_stage_model.1.");
@@ -153,8 +153,11 @@ FamilyTraits family_of(const NamedShapes& unet) {
     return !base && (refiner || context_width() == kRefinerContext) ? refiner_traits()
                                                                     : sdxl_traits();
   }
+  // Some quantised files hold SD 1.x's 1x1 convolutions as matrices too; only 1.x has this context.
+  constexpr int64_t kFirstContext = 768;
   const Shape* proj_in = unet.find("middle_block.1.proj_in.weight");
-  return proj_in != nullptr && proj_in->rank() == 2 ? sd2_traits() : sd1_traits();
+  const bool linear = proj_in != nullptr && proj_in->rank() == 2;
+  return linear && context_width() != kFirstContext ? sd2_traits() : sd1_traits();
 }
 
 CheckpointPart text_part(const NamedShapes& names, const TextTowerOptions& options) {

@@ -183,6 +183,11 @@ Tensor transposed(const Tensor& x) {
   return out;
 }
 
+/// A tensor's name in the file, safe to print.
+std::string shown(const TensorSource::Entry& entry) {
+  return printable(entry.file_name.empty() ? entry.name : entry.file_name, 120);
+}
+
 /// Where one tensor of a MappedSource comes from.
 struct Origin {
   const TensorSource::Entry* entry = nullptr;
@@ -324,8 +329,8 @@ class MappedSource final : public TensorSource {
     for (const size_t i : order) {
       if (!entries.empty() && entries.back().name == entries_[i].name) {
         fail(ErrorKind::kCorruptFile, origin(), "each weight must be there once, got '",
-             printable(entries.back().file_name, 120), "' and '",
-             printable(entries_[i].file_name, 120), "' for ", printable(entries_[i].name, 120));
+             shown(entries.back()), "' and '", shown(entries_[i]), "' for ",
+             printable(entries_[i].name, 120));
       }
       entries.push_back(std::move(entries_[i]));
       origins.push_back(origins_[i]);

@@ -13,6 +13,7 @@
 #include "models/clip_text/clip_text.h"
 #include "models/single_file.h"
 #include "models/unet_2d_condition/config.h"
+#include "models/unet_2d_condition/unet_2d_condition.h"
 #include "tensor/allocator.h"
 
 namespace tintype {
@@ -36,7 +37,14 @@ class ListSource final : public TensorSource {
   }
   std::span<const Entry> entries() const override { return entries_; }
   std::span<const Unreadable> unreadable() const override { return unreadable_; }
-  Tensor read(const Entry& entry) const override { return tensors_.at(entry.name); }
+  Tensor read(const Entry& entry) const override {
+    const auto found = tensors_.find(entry.name);
+    if (found != tensors_.end()) return found->second;
+    // For the device that computes nothing and so reads nothing.
+    const size_t bytes = static_cast<size_t>(entry.shape.numel()) * size_of(entry.dtype);
+    return Tensor(std::make_shared<Storage>(nullptr, bytes, Device::kCpu), 0, entry.dtype,
+                  entry.shape);
+  }
   const std::string& origin() const override { return origin_; }
 
  private:
@@ -146,6 +154,30 @@ TEST_P(EveryLayout, ConfigsAreAcceptedByTheModels) {
     EXPECT_EQ(text.intermediate_size, 4 * text.hidden_size);
   }
 }
+
+/// The constructors themselves, strictly, on the device that only counts.
+template <typename Model, typename Config>
+void expect_loads(const std::shared_ptr<const TensorSource>& source, const CheckpointPart& part) {
+  const Config config = Config::from_json(JsonObject(part.config, part.class_name));
+  WeightLoader loader(part.class_name, component_source(source, part), Device::kMeta);
+  const Model model(loader.root(), config);
+  EXPECT_NO_THROW(loader.finish()) << part.class_name;
+}
+
+class LoadedLayout : public EveryLayout {};
+
+TEST_P(LoadedLayout, NetworksLoadFromItUnchanged) {
+  const auto source = std::make_shared<ListSource>(read_names(GetParam() + ".original"));
+  const SingleFileCheckpoint checkpoint = identify_single_file(*source);
+  expect_loads<Unet2dConditionModel, Unet2dConditionConfig>(source, *checkpoint.unet);
+  expect_loads<AutoencoderKl, AutoencoderKlConfig>(source, *checkpoint.vae);
+  for (const auto& part : checkpoint.text_encoders)
+    if (part) expect_loads<ClipTextModel, ClipTextConfig>(source, *part);
+}
+
+// The other layouts join with the networks that they need.
+INSTANTIATE_TEST_SUITE_P(Keys, LoadedLayout, ::testing::Values("sd15", "sd21"),
+                         [](const auto& tested) { return tested.param; });
 
 INSTANTIATE_TEST_SUITE_P(Keys, EveryLayout,
                          ::testing::Values("sd15", "sd21", "sdxl", "sdxl-refiner"),
