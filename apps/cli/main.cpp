@@ -14,6 +14,7 @@
 #include "cli/json_output.h"
 #include "cli/progress_bar.h"
 #include "cli/samplers_command.h"
+#include "cli/tokens_command.h"
 #include "cli/txt2img_command.h"
 
 namespace tintype::cli {
@@ -58,6 +59,7 @@ int run(int argc, char** argv) {
   add_txt2img_command(app, command);
   add_inspect_command(app, command);
   add_samplers_command(app, command);
+  add_tokens_command(app, command);
   app.set_version_flag("--version", "tintype " + version());
   app.require_subcommand(1);
   app.get_formatter()->column_width(28);

@@ -1,0 +1,61 @@
+/// How a model reads a prompt: what `tintype tokens` shows. Public. Plain values; thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tintype/error.h"
+
+namespace tintype {
+
+struct PromptOptions {
+  std::string syntax = "a1111";           ///< "plain" (diffusers), "a1111", "comfy"
+  int steps = 20;                         ///< 1..1000; editing and alternation depend on it
+  int comma_backtrack = 20;               ///< a1111: tokens after a comma that may move together
+  std::filesystem::path embeddings = {};  ///< file or folder of textual inversions; "" is none
+};
+
+struct PromptToken {
+  int32_t id = 0;
+  std::string text;     ///< "</w>" ends a word; an embedding is "name[vector]"
+  float weight = 1.0f;
+};
+
+/// One window of the encoder without its padding.
+struct PromptTokenWindow {
+  std::vector<PromptToken> tokens;  ///< BOS, words, EOS
+  int padding = 0;                  ///< pad tokens after these
+};
+
+/// One distinct text of the prompt, with editing and alternation resolved.
+struct PromptTokens {
+  std::string text;
+  std::vector<PromptTokenWindow> windows;
+  int64_t words = 0;       ///< tokens without BOS, EOS and padding
+  bool truncated = false;  ///< "plain" only: words were left out
+};
+
+/// Steps first_step..last_step (1-based, both included) draw with prompts[prompt].
+struct PromptStretch {
+  int first_step = 1, last_step = 1;
+  int prompt = 0;
+};
+
+struct PromptDescription {
+  std::string syntax;
+  int steps = 0;
+  std::vector<PromptStretch> schedule;
+  std::vector<PromptTokens> prompts;
+  std::vector<std::string> skipped_embeddings;  ///< files of the folder left out, and why
+};
+
+/// Reads the tokenizer of a model folder only (of SDXL the first one).
+/// throws kInvalidArgument: options, a prompt over 64 KiB; kNotFound, kIo, kCorruptFile,
+///        kUnsupported: the tokenizer's or the embeddings' files
+PromptDescription describe_prompt(const std::filesystem::path& model, std::string_view prompt,
+                                  const PromptOptions& options = {});
+
+}  // namespace tintype
