@@ -28,6 +28,11 @@ std::string join_shapes(std::span<const Shape> shapes) {
   return text;
 }
 
+/// ", in the file <name>" for a tensor that bears another name there; else nothing.
+std::string in_file(const std::string& file_name) {
+  return file_name.empty() ? std::string() : cat(", in the file ", printable(file_name, 120));
+}
+
 /// One category of the report: a heading, then at most kMaxLinesPerCategory lines.
 template <typename Line>
 std::string category(std::string_view heading, size_t count, const Line& line) {
@@ -75,7 +80,8 @@ Tensor WeightLoader::State::take(const std::string& name, std::span<const Shape>
   const TensorSource::Entry* entry = find_by_name(source->entries(), name);
   if (entry == nullptr) {
     if (const auto* other = find_by_name(source->unreadable(), name)) {
-      mismatches.push_back(cat(shown, " must be f32, f16 or bf16, got ", other->dtype));
+      mismatches.push_back(
+          cat(shown, " must be f32, f16 or bf16, got ", other->dtype, in_file(other->file_name)));
     } else {
       gaps.push_back({name, join_shapes(expected)});
     }
@@ -86,7 +92,8 @@ Tensor WeightLoader::State::take(const std::string& name, std::span<const Shape>
     return {};
   }
   if (std::find(expected.begin(), expected.end(), entry->shape) == expected.end()) {
-    mismatches.push_back(cat(shown, " must be ", join_shapes(expected), ", got ", entry->shape));
+    mismatches.push_back(cat(shown, " must be ", join_shapes(expected), ", got ", entry->shape,
+                             in_file(entry->file_name)));
     return {};
   }
   ++taken;
@@ -99,10 +106,14 @@ std::vector<WeightLoader::State::Leftover> WeightLoader::State::leftovers() cons
     return !requested.contains(name) && !ignored.contains(name);
   };
   for (const auto& entry : source->entries()) {
-    if (unwanted(entry.name)) result.push_back({entry.name, cat(entry.dtype, " ", entry.shape)});
+    if (!unwanted(entry.name)) continue;
+    const std::string type = entry.stored.empty() ? cat(entry.dtype) : std::string(entry.stored);
+    result.push_back({entry.name, cat(type, " ", entry.shape, in_file(entry.file_name))});
   }
   for (const auto& other : source->unreadable()) {
-    if (unwanted(other.name)) result.push_back({other.name, other.dtype});
+    if (unwanted(other.name)) {
+      result.push_back({other.name, cat(other.dtype, in_file(other.file_name))});
+    }
   }
   return result;
 }
@@ -180,25 +191,27 @@ Device WeightScope::device() const { return state_->device; }
 
 SourceSummary summarize(const TensorSource& source) {
   struct Share {
-    DType dtype;
+    std::string_view type;
     uint64_t bytes = 0;
   };
   std::vector<Share> shares;
   SourceSummary summary;
   for (const auto& entry : source.entries()) {
     const auto elements = static_cast<uint64_t>(entry.shape.numel());
-    const uint64_t bytes = elements * size_of(entry.dtype);
+    const bool widened = !entry.stored.empty();
+    const uint64_t bytes = widened ? entry.stored_bytes : elements * size_of(entry.dtype);
+    const std::string_view type = widened ? entry.stored : to_string(entry.dtype);
     summary.parameters += elements;
     summary.bytes += bytes;
-    auto share = std::find_if(shares.begin(), shares.end(),
-                              [&](const Share& s) { return s.dtype == entry.dtype; });
-    if (share == shares.end()) share = shares.insert(shares.end(), {entry.dtype, 0});
+    auto share =
+        std::find_if(shares.begin(), shares.end(), [&](const Share& s) { return s.type == type; });
+    if (share == shares.end()) share = shares.insert(shares.end(), {type, 0});
     share->bytes += bytes;
   }
   std::stable_sort(shares.begin(), shares.end(),
                    [](const Share& a, const Share& b) { return a.bytes > b.bytes; });
   for (const Share& share : shares) {
-    summary.storage += cat(summary.storage.empty() ? "" : "+", share.dtype);
+    summary.storage += cat(summary.storage.empty() ? "" : "+", share.type);
   }
   return summary;
 }

@@ -20,22 +20,30 @@ class TensorSource {
  public:
   struct Entry {
     std::string name;
-    DType dtype;
+    DType dtype;  ///< of what read() returns
     Shape shape;
+    /// How the file stores it, when read() widens it ("f8_e4m3", "q4_k"); else empty.
+    std::string_view stored = {};
+    /// Bytes in the file when `stored` says so; else they follow from dtype and shape.
+    uint64_t stored_bytes = 0;
+    /// Its name in the file, when map_keys() gave it another; else empty.
+    std::string file_name = {};
   };
   /// A tensor in the file whose element type nothing here reads (often an I64 `position_ids`). It
   /// is a fault only when a model asks for it, or when it is left over and not ignored.
   struct Unreadable {
     std::string name;
-    std::string dtype;  ///< as the file spells it: "I64"
+    std::string dtype;           ///< as the file spells it: "I64"
+    std::string file_name = {};  ///< as Entry's
   };
   virtual ~TensorSource() = default;
   /// All entries that read() can serve, sorted by name.
   virtual std::span<const Entry> entries() const = 0;
   /// The others, sorted by name.
   virtual std::span<const Unreadable> unreadable() const { return {}; }
-  /// The tensor's bytes in place (memory-mapped). Its pages are given back to the system when the
-  /// last handle goes, so that loading needs the packed model plus one tensor.
+  /// The tensor's bytes in place (memory-mapped), or widened into memory of their own where nothing
+  /// computes with what the file stores. The pages are given back to the system when the last
+  /// handle goes, so that loading needs the packed model plus one tensor.
   virtual Tensor read(const Entry& entry) const = 0;
   /// The file or folder, for messages.
   virtual const std::string& origin() const = 0;
