@@ -1,8 +1,6 @@
 #include "weights/safetensors.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
 #include <map>
 #include <utility>
 #include <vector>
@@ -12,38 +10,13 @@
 #include "base/text.h"
 #include "tensor/allocator.h"
 #include "weights/find_by_name.h"
+#include "weights/mapped_tensor.h"
 #include "weights/pickle_refusal.h"
 #include "weights/safetensors_header.h"
 
 namespace tintype {
 
 namespace {
-
-/// Position of `entry` among a source's own entries. throws kInternal: it has none of that name
-size_t index_of(const TensorSource& source, const TensorSource::Entry& entry) {
-  const auto* own = find_by_name(source.entries(), entry.name);
-  if (own == nullptr) {
-    fail(ErrorKind::kInternal, source.origin(), "read() must get one of entries(), got '",
-         printable(entry.name), "'");
-  }
-  return static_cast<size_t>(own - source.entries().data());
-}
-
-/// A tensor's bytes inside a map, which it keeps alive; its pages go when the last handle goes.
-/// The bytes are read-only: writing through a handle of theirs is a fault of the caller.
-class MappedStorage final : public Storage {
- public:
-  /// `file` is null when the bytes belong to the caller.
-  MappedStorage(std::shared_ptr<const MappedFile> file, std::span<const std::byte> bytes)
-      : Storage(const_cast<std::byte*>(bytes.data()), bytes.size(), Device::kCpu),
-        file_(std::move(file)) {}
-  ~MappedStorage() override {
-    if (file_) file_->release({data(), bytes()});
-  }
-
- private:
-  std::shared_ptr<const MappedFile> file_;
-};
 
 class SafetensorsSource final : public TensorSource {
  public:
@@ -65,14 +38,11 @@ class SafetensorsSource final : public TensorSource {
     const SafetensorsHeader::Extent extent = header_.extents[index];
     const auto data =
         bytes_.subspan(static_cast<size_t>(extent.begin), static_cast<size_t>(extent.bytes));
-    auto storage = std::make_shared<MappedStorage>(file_, data);
-    if (std::bit_cast<uintptr_t>(data.data()) % size_of(own.dtype) == 0) {
-      return Tensor(std::move(storage), 0, own.dtype, own.shape);
-    }
-    // The format only pads the header, and not every writer does that.
-    Tensor copy = empty_host(own.shape, own.dtype);
-    if (!data.empty()) std::memcpy(copy.mutable_bytes(), data.data(), data.size());
-    return copy;
+    if (extent.widen == nullptr) return tensor_in_map(file_, data, own.dtype, own.shape);
+    Tensor wide = empty_host(own.shape, own.dtype);
+    extent.widen(data, reinterpret_cast<uint16_t*>(wide.mutable_bytes()));
+    if (file_) file_->release(data);
+    return wide;
   }
 
  private:

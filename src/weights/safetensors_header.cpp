@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "tensor/float8.h"
 
 namespace tintype {
 
@@ -26,30 +27,40 @@ constexpr uint64_t kMaxElements = uint64_t{1} << 56;
 struct ElementType {
   std::string_view name;
   uint64_t bits;
-  std::optional<DType> dtype;  ///< unset: part of the format, but nothing here computes with it
+  std::optional<DType> dtype;    ///< unset: part of the format, but nothing here computes with it
+  std::string_view stored = {};  ///< our name, when read() widens it to `dtype`
+  void (*widen)(std::span<const std::byte>, uint16_t*) = nullptr;
 };
-constexpr std::array kElementTypes = {ElementType{"F32", 32, DType::kF32},
-                                      ElementType{"F16", 16, DType::kF16},
-                                      ElementType{"BF16", 16, DType::kBF16},
-                                      ElementType{"I8", 8, DType::kI8},
-                                      ElementType{"U8", 8, DType::kU8},
-                                      ElementType{"I32", 32, DType::kI32},
-                                      ElementType{"I64", 64, {}},
-                                      ElementType{"F64", 64, {}},
-                                      ElementType{"BOOL", 8, {}},
-                                      ElementType{"I16", 16, {}},
-                                      ElementType{"U16", 16, {}},
-                                      ElementType{"U32", 32, {}},
-                                      ElementType{"U64", 64, {}},
-                                      ElementType{"C64", 64, {}},
-                                      ElementType{"F8_E4M3", 8, {}},
-                                      ElementType{"F8_E5M2", 8, {}},
-                                      ElementType{"F8_E4M3FNUZ", 8, {}},
-                                      ElementType{"F8_E5M2FNUZ", 8, {}},
-                                      ElementType{"F8_E8M0", 8, {}},
-                                      ElementType{"F6_E2M3", 6, {}},
-                                      ElementType{"F6_E3M2", 6, {}},
-                                      ElementType{"F4", 4, {}}};
+
+/// Both 8-bit floats are exact in f16.
+template <uint16_t (*kToF16)(uint8_t)>
+void widen(std::span<const std::byte> stored, uint16_t* f16) {
+  for (const std::byte byte : stored) *f16++ = kToF16(std::to_integer<uint8_t>(byte));
+}
+
+constexpr std::array kElementTypes = {
+    ElementType{"F32", 32, DType::kF32},
+    ElementType{"F16", 16, DType::kF16},
+    ElementType{"BF16", 16, DType::kBF16},
+    ElementType{"I8", 8, DType::kI8},
+    ElementType{"U8", 8, DType::kU8},
+    ElementType{"I32", 32, DType::kI32},
+    ElementType{"I64", 64, {}},
+    ElementType{"F64", 64, {}},
+    ElementType{"BOOL", 8, {}},
+    ElementType{"I16", 16, {}},
+    ElementType{"U16", 16, {}},
+    ElementType{"U32", 32, {}},
+    ElementType{"U64", 64, {}},
+    ElementType{"C64", 64, {}},
+    ElementType{"F8_E4M3", 8, DType::kF16, "f8_e4m3", widen<f8_e4m3_to_f16>},
+    ElementType{"F8_E5M2", 8, DType::kF16, "f8_e5m2", widen<f8_e5m2_to_f16>},
+    ElementType{"F8_E4M3FNUZ", 8, {}},
+    ElementType{"F8_E5M2FNUZ", 8, {}},
+    ElementType{"F8_E8M0", 8, {}},
+    ElementType{"F6_E2M3", 6, {}},
+    ElementType{"F6_E3M2", 6, {}},
+    ElementType{"F4", 4, {}}};
 
 const ElementType* find_element_type(std::string_view name) {
   for (const ElementType& type : kElementTypes) {
@@ -416,8 +427,13 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file,
   SafetensorsHeader header;
   for (Record& record : records) {
     if (record.type->dtype) {
-      header.extents.push_back({data_begin + record.begin, record.end - record.begin});
-      header.entries.push_back({std::move(record.name), *record.type->dtype, record.shape});
+      const uint64_t bytes = record.end - record.begin;
+      header.extents.push_back({data_begin + record.begin, bytes, record.type->widen});
+      header.entries.push_back({.name = std::move(record.name),
+                                .dtype = *record.type->dtype,
+                                .shape = record.shape,
+                                .stored = record.type->stored,
+                                .stored_bytes = bytes});
     } else {
       header.unreadable.push_back({std::move(record.name), std::string(record.type->name)});
     }

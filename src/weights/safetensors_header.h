@@ -19,6 +19,8 @@ struct SafetensorsHeader {
   struct Extent {
     uint64_t begin;
     uint64_t bytes;
+    /// Writes the f16 values of elements that nothing computes with; null: used as they lie.
+    void (*widen)(std::span<const std::byte> stored, uint16_t* f16) = nullptr;
   };
   std::vector<TensorSource::Entry> entries;          ///< sorted by name
   std::vector<Extent> extents;                       ///< of entries[i]

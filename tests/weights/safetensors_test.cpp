@@ -139,7 +139,7 @@ TEST(Safetensors, ListsUnsupportedElementTypesWithoutFailing) {
       safetensors_file({f32_tensor("a", {1}, {1}),
                         {"position_ids", "I64", {1, 2}, std::string(16, '\0')},
                         {"flags", "BOOL", {3}, std::string(3, '\0')},
-                        {"scaled", "F8_E4M3", {2}, "xy"},
+                        {"scaled", "F8_E8M0", {2}, "xy"},
                         {"packed", "F4", {6}, "abc"}});
   const auto source = open_bytes(bytes);
   EXPECT_EQ(source->entries().size(), 1u);
