@@ -54,29 +54,44 @@ class ListSource final : public TensorSource {
   std::string origin_ = "model.safetensors";
 };
 
-/// A list as tools/reference/export_keys.py writes it: an indented tree, a tensor's line ends in
-/// its shape.
-Names read_names(const std::string& file) {
+/// One line of a list that tools/reference/export_keys.py wrote: an indented tree, a tensor's line
+/// ends in its shape and, in diffusers' lists, the number of the original tensor that it is.
+struct Line {
+  std::string name;
+  Shape shape;
+  size_t original = 0;
+};
+
+std::vector<Line> read_lines(const std::string& file) {
   std::ifstream in(std::string(TT_FIXTURES) + "/keys/" + file + ".keys");
   EXPECT_TRUE(in) << file;
-  Names names;
+  std::vector<Line> lines;
   std::vector<std::string> path;
-  for (std::string line; std::getline(in, line);) {
-    const size_t depth = line.find_first_not_of(' ');
-    const size_t shape = line.find(" [", depth);
+  for (std::string text; std::getline(in, text);) {
+    const size_t depth = text.find_first_not_of(' ');
+    const size_t shape = text.find(" [", depth);
     path.resize(depth);
-    path.push_back(line.substr(depth, shape - depth));
+    path.push_back(text.substr(depth, shape - depth));
     if (shape == std::string::npos) continue;
-    std::string name;
-    for (const std::string& segment : path) name += (name.empty() ? "" : ".") + segment;
+    Line line;
+    for (const std::string& segment : path) line.name += (line.name.empty() ? "" : ".") + segment;
+    const size_t end = text.find(']', shape);
     std::vector<int64_t> dims;
-    for (size_t at = shape + 2; at < line.size() && line[at] != ']';) {
+    for (size_t at = shape + 2; at < end;) {
       size_t used = 0;
-      dims.push_back(std::stoll(line.substr(at), &used));
-      at += used + (line[at + used] == ',' ? 1 : 0);
+      dims.push_back(std::stoll(text.substr(at), &used));
+      at += used + (text[at + used] == ',' ? 1 : 0);
     }
-    names.emplace(std::move(name), Shape(dims));
+    line.shape = Shape(dims);
+    if (end + 1 < text.size()) line.original = std::stoull(text.substr(end + 1));
+    lines.push_back(std::move(line));
   }
+  return lines;
+}
+
+Names read_names(const std::string& file) {
+  Names names;
+  for (Line& line : read_lines(file)) names.emplace(std::move(line.name), line.shape);
   return names;
 }
 
@@ -93,22 +108,28 @@ void erase_below(Names& names, std::string_view prefix) {
 }
 
 /// All tensors of all parts under their folder's name, as the reference's lists have them.
-Names mapped(const std::shared_ptr<const TensorSource>& source,
-             const SingleFileCheckpoint& checkpoint) {
-  Names names;
+std::map<std::string, TensorSource::Entry> mapped_entries(
+    const std::shared_ptr<const TensorSource>& source, const SingleFileCheckpoint& checkpoint) {
+  std::map<std::string, TensorSource::Entry> entries;
   const auto add = [&](const std::string& folder, const std::optional<CheckpointPart>& part) {
     if (!part) return;
     const auto component = component_source(source, *part);
-    for (const auto& entry : component->entries()) {
-      EXPECT_TRUE(names.emplace(folder + "." + entry.name, entry.shape).second) << entry.name;
-      EXPECT_FALSE(entry.file_name.empty()) << entry.name;
-    }
+    for (const auto& entry : component->entries())
+      EXPECT_TRUE(entries.emplace(folder + "." + entry.name, entry).second) << entry.name;
     EXPECT_TRUE(component->unreadable().empty());
   };
   add("unet", checkpoint.unet);
   add("vae", checkpoint.vae);
   add("text_encoder", checkpoint.text_encoders[0]);
   add("text_encoder_2", checkpoint.text_encoders[1]);
+  return entries;
+}
+
+Names mapped(const std::shared_ptr<const TensorSource>& source,
+             const SingleFileCheckpoint& checkpoint) {
+  Names names;
+  for (const auto& [name, entry] : mapped_entries(source, checkpoint))
+    names.emplace(name, entry.shape);
   return names;
 }
 
@@ -137,6 +158,19 @@ TEST_P(EveryLayout, MapsOntoExactlyTheReferencesNamesAndShapes) {
   EXPECT_EQ(checkpoint.unclaimed, std::vector<std::string>());
   EXPECT_TRUE(checkpoint.unet && checkpoint.vae);
   EXPECT_EQ(checkpoint.unet->undecided, "");
+}
+
+TEST_P(EveryLayout, EachTensorComesFromWhereTheReferenceTakesIt) {
+  const std::vector<Line> original = read_lines(GetParam() + ".original");
+  const auto source = std::make_shared<ListSource>(read_names(GetParam() + ".original"));
+  const auto entries = mapped_entries(source, identify_single_file(*source));
+  std::vector<std::string> wrong;
+  for (const Line& line : read_lines(GetParam() + ".diffusers")) {
+    const std::string& from = entries.at(line.name).file_name;
+    const std::string& wanted = original.at(line.original).name;
+    if (from != wanted) wrong.push_back(cat(line.name, " must be ", wanted, ", got ", from));
+  }
+  EXPECT_EQ(wrong, std::vector<std::string>());
 }
 
 TEST_P(EveryLayout, ConfigsAreAcceptedByTheModels) {

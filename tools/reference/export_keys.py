@@ -4,9 +4,11 @@ For each layout two lists: `<layout>.original.keys`, as the released single file
 here from the structure of the ldm and sgm code (openaimodel.py, diffusionmodules/model.py, open_clip
 transformer.py), and `<layout>.diffusers.keys`, from diffusers' and transformers' own classes. The
 former is checked before it is written: diffusers' converters must turn it into the latter exactly.
-Everything is on torch's meta device; no weights are needed.
+Models are on torch's meta device; no weights are needed.
 
-A list is an indented tree of name segments, one space a level; a tensor's line ends in its shape.
+A list is an indented tree of name segments, one space a level; a tensor's line ends in its shape. In
+diffusers' lists there follows which tensor of the original list it is (counted in the file's order):
+every tensor is filled with its own number before diffusers' converters get it.
 
     usage: export_keys.py [--out tests/fixtures/keys]
 """
@@ -252,15 +254,24 @@ def shapes(model):
             if not name.endswith("position_ids")}
 
 
-def meta_tensors(names):
-    return {name: torch.empty(shape, device="meta") for name, shape in names.items()}
+def in_order(names):
+    """As the lists are written."""
+    return sorted(names, key=lambda name: name.split("."))
+
+
+def numbered_tensors(names):
+    """Each tensor full of its own number, without memory of that size."""
+    return {name: torch.full((), i, dtype=torch.int16).expand(names[name])
+            for i, name in enumerate(in_order(names))}
 
 
 def require_equal(what, got, wanted):
-    got = {name: tuple(value.shape) for name, value in got.items()}
-    if got != wanted:
-        odd = sorted(set(got.items()) ^ set(wanted.items()))[:10]
+    """Shapes must agree; returns which original each of diffusers' tensors is."""
+    shapes_got = {name: tuple(value.shape) for name, value in got.items()}
+    if shapes_got != wanted:
+        odd = sorted(set(shapes_got.items()) ^ set(wanted.items()))[:10]
         raise SystemExit(f"{what}: converted list must be the reference's, differs in {odd}")
+    return {name: int(value.flatten()[0]) for name, value in got.items()}
 
 
 def with_level(names):
@@ -288,42 +299,41 @@ def export(layout, out):
     with torch.device("meta"):
         unet = diffusers.UNet2DConditionModel(**facts["unet"])
         vae = diffusers.AutoencoderKL(**VAE)
-    original, reference = dict(LEFTOVERS), {}
+    towers = [tower_lists(kind, place, *sizes) for kind, _, place, *sizes in facts["towers"]]
 
-    def add(prefix, names):
+    original = dict(LEFTOVERS)
+    parts = [("model.diffusion_model.", original_unet(facts["unet"])),
+             ("first_stage_model.", original_vae())]
+    parts += [(prefix, names) for (_, prefix, *_), (names, *_) in zip(facts["towers"], towers)]
+    for prefix, names in parts:
         original.update({prefix + name: shape for name, shape in names.items()})
 
-    add("model.diffusion_model.", original_unet(facts["unet"]))
-    add("first_stage_model.", original_vae())
-    reference.update({"unet." + name: shape for name, shape in shapes(unet).items()})
-    reference.update({"vae." + name: shape for name, shape in shapes(vae).items()})
-    checkpoint = meta_tensors(original)
-    require_equal(f"{layout} unet",
-                  converters.convert_ldm_unet_checkpoint(checkpoint, dict(unet.config)),
-                  shapes(unet))
-    require_equal(f"{layout} vae",
-                  converters.convert_ldm_vae_checkpoint(checkpoint, dict(vae.config)), shapes(vae))
-    for kind, prefix, place, width, layers, heads in facts["towers"]:
-        tower, wanted, model = tower_lists(kind, place, width, layers, heads)
-        add(prefix, tower)
-        reference.update({f"{place}.{name}": shape for name, shape in wanted.items()})
-        tensors = meta_tensors({prefix + name: shape for name, shape in tower.items()})
-        if kind == "hf":
-            tensors = {name: value for name, value in tensors.items() if "position_ids" not in name}
-            got = converters.convert_ldm_clip_checkpoint(tensors)
-        else:
-            got = converters.convert_open_clip_checkpoint(model, tensors, prefix=prefix)
+    checkpoint = numbered_tensors(original)
+    reference, origins = {}, {}
+
+    def add(folder, got, wanted):
+        numbers = require_equal(f"{layout} {folder}", got, wanted)
+        reference.update({f"{folder}.{name}": shape for name, shape in wanted.items()})
+        origins.update({f"{folder}.{name}": number for name, number in numbers.items()})
+
+    add("unet", converters.convert_ldm_unet_checkpoint(checkpoint, dict(unet.config)), shapes(unet))
+    add("vae", converters.convert_ldm_vae_checkpoint(checkpoint, dict(vae.config)), shapes(vae))
+    for (kind, prefix, place, *_), (_, wanted, model) in zip(facts["towers"], towers):
+        tensors = {name: value for name, value in checkpoint.items()
+                   if name.startswith(prefix) and "position_ids" not in name}
+        got = (converters.convert_ldm_clip_checkpoint(tensors) if kind == "hf" else
+               converters.convert_open_clip_checkpoint(model, tensors, prefix=prefix))
         if "text_projection.weight" not in wanted:
             got.pop("text_projection.weight", None)  # dropped by the model, not by the converter
-        require_equal(f"{layout} {place}", got, wanted)
+        add(place, got, wanted)
     write_tree(out / f"{layout}.original.keys", original)
-    write_tree(out / f"{layout}.diffusers.keys", reference)
+    write_tree(out / f"{layout}.diffusers.keys", reference, origins)
     print(f"{layout}: {len(original)} original, {len(reference)} diffusers")
 
 
-def write_tree(path, names):
+def write_tree(path, names, numbers=None):
     lines, open_segments = [], []
-    for name in sorted(names, key=lambda n: n.split(".")):
+    for name in in_order(names):
         segments = name.split(".")
         shared = 0
         while (shared < min(len(open_segments), len(segments) - 1)
@@ -332,7 +342,8 @@ def write_tree(path, names):
         for depth in range(shared, len(segments) - 1):
             lines.append(" " * depth + segments[depth])
         shape = ",".join(map(str, names[name]))
-        lines.append(" " * (len(segments) - 1) + f"{segments[-1]} [{shape}]")
+        number = f" {numbers[name]}" if numbers else ""
+        lines.append(" " * (len(segments) - 1) + f"{segments[-1]} [{shape}]{number}")
         open_segments = segments[:-1]
     path.write_text("\n".join(lines) + "\n")
 
