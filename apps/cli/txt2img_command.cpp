@@ -183,10 +183,11 @@ void run_txt2img(const Txt2ImgOptions& options) {
 
   const Engine engine(options.engine);
   const auto model = engine.load(options.model, context);
+  const auto refiner = options.refiner.empty() ? nullptr : engine.load(options.refiner, context);
   Outcome outcome;
   outcome.load_s = seconds_since(start);
   for (const TextToImageRequest& request : requests) {
-    outcome.results.push_back(engine.text_to_image(*model, request, context));
+    outcome.results.push_back(engine.text_to_image(*model, request, context, refiner.get()));
     context.report(Stage::kSave, 0, 1);
     if (options.grid.empty()) save_picture(options, outcome);
   }
@@ -321,6 +322,20 @@ void add_conditioning_flags(CLI::App& command, TextToImageRequest& request) {
            });
 }
 
+void add_refiner_flags(CLI::App& command, Txt2ImgOptions& options) {
+  command
+      .add_option("--refiner", options.refiner,
+                  "Model that removes the last of the noise, such as SDXL's refiner; with the "
+                  "samplers ddim, euler and euler_a")
+      ->type_name("FOLDER");
+  add_parsed(
+      command, "--refiner-start",
+      [&options](const std::string& text) {
+        options.request.refiner_start = parse_number("--refiner-start", text, 0, 1);
+      },
+      "Part of the noise removed when the refiner takes over (default: 0.8)", "PART");
+}
+
 void add_run_flags(CLI::App& command, Txt2ImgOptions& options) {
   add_parsed(
       command, "--threads",
@@ -382,6 +397,7 @@ void add_txt2img_command(CLI::App& app, std::function<void()>& run) {
       ->type_name("FOLDER");
   add_picture_flags(*command, options->request);
   add_conditioning_flags(*command, options->request);
+  add_refiner_flags(*command, *options);
   add_run_flags(*command, *options);
   command->footer(kFooter + exit_code_help());
   command->callback([&run, options] { run = [options] { run_txt2img(*options); }; });

@@ -60,9 +60,12 @@ class Engine {
   std::shared_ptr<const Model> load(const std::filesystem::path& path,
                                     const RunContext& context = {}) const;
 
+  /// With a `refiner`, that model removes the last of the noise (TextToImageRequest::refiner_start)
+  /// and decodes; null: no refiner.
   /// throws kInvalidArgument naming the field, before any work; kCancelled, kDeadlineExceeded
   TextToImageResult text_to_image(const Model& model, const TextToImageRequest& request,
-                                  const RunContext& context = {}) const;
+                                  const RunContext& context = {},
+                                  const Model* refiner = nullptr) const;
 
  private:
   EngineOptions options_;

@@ -38,6 +38,9 @@ struct TextToImageRequest {
   /// prompt's features are left alone.
   int clip_skip = 0;
   SizeConditioning size_conditioning = {};
+  /// Where a refiner takes over, as a part of the noise removed; 0..1 exclusive. Read when one is
+  /// passed to Engine::text_to_image.
+  double refiner_start = 0.8;
   std::string sampler = {};              ///< "" is the checkpoint's own; see sampler_names()
   std::string scheduler = {};            ///< "" is the sampler's own spacing; "karras"
   std::optional<uint64_t> seed = {};     ///< unset: drawn once and returned with the picture
@@ -56,6 +59,9 @@ struct TextToImageSettings {
   uint64_t seed = 0;
   std::string rng;
   std::string model_name;                ///< the checkpoint's folder name
+  std::string refiner_name;              ///< "": no refiner, and the next two are not read
+  std::string refiner_sampler;
+  double refiner_start = 0;
   bool prompt_truncated = false;         ///< the prompt was longer than the encoder's window
 };
 

@@ -103,17 +103,23 @@ std::shared_ptr<const Model> Engine::load(const std::filesystem::path& path,
 }
 
 TextToImageResult Engine::text_to_image(const Model& model, const TextToImageRequest& request,
-                                        const RunContext& context) const {
+                                        const RunContext& context, const Model* refiner) const {
   const auto* resident = dynamic_cast<const ResidentModel*>(&model);
-  TT_REQUIRE(resident, "text_to_image", "the model must come from Engine::load");
-  const TextToImageSettings settings = resolve_settings(resident->model(), request);
-  require_memory("text_to_image",
-                 resident->peak_bytes({.width_px = settings.width_px,
-                                       .height_px = settings.height_px,
-                                       .guidance = settings.guidance_scale > 1.0f}),
-                 "a picture of ", settings.width_px, "x", settings.height_px);
+  const auto* second = dynamic_cast<const ResidentModel*>(refiner);
+  TT_REQUIRE(resident && (second || !refiner), "text_to_image",
+             "the models must come from Engine::load");
+  const DiffusionModel* refining = second ? &second->model() : nullptr;
+  const TextToImageSettings settings = resolve_settings(resident->model(), request, refining);
+  const PictureSize size{.width_px = settings.width_px,
+                         .height_px = settings.height_px,
+                         .guidance = settings.guidance_scale > 1.0f};
+  uint64_t needed = resident->peak_bytes(size);
+  if (second)  // the weights of both stay, the larger run decides on the rest
+    needed = std::max(needed + second->info().weight_bytes,
+                      second->peak_bytes(size) + resident->info().weight_bytes);
+  require_memory("text_to_image", needed, "a picture of ", size.width_px, "x", size.height_px);
   backend_for(Device::kCpu).use_threads(options_.threads);
-  return tintype::text_to_image(resident->model(), settings, context);
+  return tintype::text_to_image(resident->model(), settings, context, refining);
 }
 
 ModelInfo inspect(const std::filesystem::path& path) {

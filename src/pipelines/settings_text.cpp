@@ -38,7 +38,7 @@ std::string parameters_text(const TextToImageSettings& s) {
 }
 
 std::string settings_json(const TextToImageSettings& s) {
-  const nlohmann::ordered_json json = {{"prompt", s.prompt},
+  nlohmann::ordered_json json = {{"prompt", s.prompt},
                                        {"negative_prompt", s.negative_prompt
                                                               ? nlohmann::ordered_json(*s.negative_prompt)
                                                               : nlohmann::ordered_json(nullptr)},
@@ -54,6 +54,11 @@ std::string settings_json(const TextToImageSettings& s) {
                                        {"rng", s.rng},
                                        {"model", s.model_name},
                                        {"prompt_truncated", s.prompt_truncated}};
+  if (!s.refiner_name.empty()) {
+    json["refiner"] = s.refiner_name;
+    json["refiner_sampler"] = s.refiner_sampler;
+    json["refiner_start"] = s.refiner_start;
+  }
   // A prompt may hold broken UTF-8; the JSON must not.
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

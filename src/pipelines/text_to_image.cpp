@@ -47,11 +47,16 @@ std::string checked_name(const char* field, const std::string& name,
        "\"", nearest.empty() ? "" : cat("; did you mean ", nearest, "?"));
 }
 
-std::unique_ptr<Sampler> sampler_of(const DiffusionModel& model, const TextToImageSettings& s) {
-  return make_sampler(model.traits.corrects_schedule
-                          ? stable_diffusion_config(model.schedule, s.sampler)
-                          : model.schedule,
-                      {.name = s.sampler, .scheduler = s.scheduler, .steps = s.steps});
+std::string checked_sampler(const DiffusionModel& model, const std::string& wanted) {
+  return wanted.empty() ? sampler_for_class(model.schedule.class_name)
+                        : checked_name("sampler", wanted, diffusion_sampler_names());
+}
+
+std::unique_ptr<Sampler> sampler_of(const DiffusionModel& model, const TextToImageSettings& s,
+                                    const std::string& name) {
+  return make_sampler(model.traits.corrects_schedule ? stable_diffusion_config(model.schedule, name)
+                                                     : model.schedule,
+                      {.name = name, .scheduler = s.scheduler, .steps = s.steps});
 }
 
 /// Noise as PyTorch draws it for [1,C,H,W], laid out [1,H,W,C].
@@ -103,6 +108,67 @@ void require_text_to_image(const DiffusionModel& model) {
     fail(ErrorKind::kUnsupported, model.name, "text to image needs a network with ", latent,
          " input channels, as the autoencoder makes, got ", inputs,
          "; this count suggests an inpainting checkpoint");
+}
+
+/// Fills in the refiner's settings. throws kInvalidArgument, kUnsupported
+void resolve_refiner(const DiffusionModel& refiner, const DiffusionModel& base,
+                     const TextToImageRequest& request, TextToImageSettings& s) {
+  const auto &ours = refiner.codec->traits(), &theirs = base.codec->traits();
+  require_text_to_image(refiner);
+  if (ours.latent_channels != theirs.latent_channels || ours.factor != theirs.factor)
+    fail(ErrorKind::kUnsupported, refiner.name, "a refiner must take the latents of ", base.name,
+         " (", theirs.latent_channels, " channels, ", theirs.factor, " pixels each way), it takes ",
+         ours.latent_channels, " channels, ", ours.factor, " pixels");
+  TT_REQUIRE(request.refiner_start > 0 && request.refiner_start < 1, "refiner_start",
+             "must lie between 0 and 1, got ", request.refiner_start);
+  checked_clip_skip(refiner, request.clip_skip);
+  s.refiner_name = refiner.name;
+  s.refiner_start = request.refiner_start;
+  s.refiner_sampler = checked_sampler(refiner, request.sampler);
+  // A run that begins in the middle needs steps that look at nothing before them.
+  checked_name("sampler of a refiner", s.refiner_sampler, {"ddim", "euler", "euler_a"});
+  sampler_of(refiner, s, s.refiner_sampler);
+}
+
+/// How many calls of a run lie before the point where `start` of the noise is removed, in training
+/// timesteps. source  diffusers pipeline_stable_diffusion_xl.py, denoising_end
+int calls_before(const DiffusionModel& model, const Sampler& sampler, double start) {
+  const double levels = model.schedule.num_train_timesteps;
+  const double cutoff = std::nearbyint(levels - start * levels);
+  const auto times = sampler.timesteps();
+  return static_cast<int>(
+      std::count_if(times.begin(), times.end(), [&](float t) { return t >= cutoff; }));
+}
+
+/// True when the prompt is longer than the window of one of the towers.
+bool truncates(const DiffusionModel& model, const std::string& prompt) {
+  return std::any_of(model.text_towers.begin(), model.text_towers.end(), [&](const auto& tower) {
+    return tower.tokenizer.encode_window(prompt).truncated;
+  });
+}
+
+/// One network's part of a run: calls first..last-1 of its sampler.
+struct Part {
+  const DiffusionModel& model;
+  Conditioning conditioning;
+  std::unique_ptr<Sampler> sampler;
+  int first = 0, last = 0;
+};
+
+/// The networks of a run in their order, their prompts encoded.
+std::vector<Part> plan(const DiffusionModel& model, const TextToImageSettings& s,
+                       const DiffusionModel* refiner) {
+  std::vector<Part> parts;
+  const auto add = [&](const DiffusionModel& m, const std::string& sampler) {
+    parts.push_back({m, encode_prompt(m, s), sampler_of(m, s, sampler)});
+    parts.back().last = static_cast<int>(parts.back().sampler->timesteps().size());
+  };
+  add(model, s.sampler);
+  if (!refiner) return parts;
+  parts[0].last = calls_before(model, *parts[0].sampler, s.refiner_start);
+  add(*refiner, s.refiner_sampler);
+  parts[1].first = calls_before(*refiner, *parts[1].sampler, s.refiner_start);
+  return parts;
 }
 
 /// One text through every tower: features joined along the width, pooled ones where a tower has
@@ -172,8 +238,8 @@ Image to_image(const Tensor& picture) {
 
 }  // namespace
 
-TextToImageSettings resolve_settings(const DiffusionModel& model,
-                                     const TextToImageRequest& request) {
+TextToImageSettings resolve_settings(const DiffusionModel& model, const TextToImageRequest& request,
+                                     const DiffusionModel* refiner) {
   require_text_to_image(model);
   const int64_t factor = model.codec->traits().factor;
   TextToImageSettings s;
@@ -193,14 +259,13 @@ TextToImageSettings resolve_settings(const DiffusionModel& model,
              "must be in 0..1, got ", s.guidance_rescale);
   s.clip_skip = checked_clip_skip(model, request.clip_skip);
   s.size_conditioning = checked_size_conditioning(request.size_conditioning, s);
-  s.sampler = request.sampler.empty()
-                  ? sampler_for_class(model.schedule.class_name)
-                  : checked_name("sampler", request.sampler, diffusion_sampler_names());
+  s.sampler = checked_sampler(model, request.sampler);
   s.scheduler = request.scheduler;
   if (!s.scheduler.empty()) checked_name("scheduler", s.scheduler, diffusion_scheduler_names());
   // Steps and scheduler that this sampler or this checkpoint lacks are refused here, before any
   // work.
-  sampler_of(model, s);
+  sampler_of(model, s, s.sampler);
+  if (refiner) resolve_refiner(*refiner, model, request, s);
   s.rng = checked_name("rng", request.rng, {"torch"});
   s.seed = request.seed ? *request.seed : std::random_device{}();
   s.model_name = model.name;
@@ -253,45 +318,47 @@ Tensor decode_latents(const DiffusionModel& model, const Tensor& latents) {
 }
 
 TextToImageResult text_to_image(const DiffusionModel& model, TextToImageSettings settings,
-                                const RunContext& run) {
+                                const RunContext& run, const DiffusionModel* refiner) {
   TextToImageResult result;
   StageTimings& timings = result.timings;
   Stopwatch total, stage;
   const Backend& backend = backend_for(model.device);
 
   run.report(Stage::kEncodePrompt, 0, 1);
-  for (const DiffusionModel::TextTower& tower : model.text_towers)
-    settings.prompt_truncated |= tower.tokenizer.encode_window(settings.prompt).truncated;
-  const Conditioning conditioning = encode_prompt(model, settings);
-  const Guidance guidance{.scale = settings.guidance_scale, .rescale = settings.guidance_rescale};
+  for (const DiffusionModel* each : {&model, refiner})
+    if (each) settings.prompt_truncated |= truncates(*each, settings.prompt);
+  const std::vector<Part> parts = plan(model, settings, refiner);
   run.report(Stage::kEncodePrompt, 1, 1);
   timings.encode_prompt_s = stage.lap();
 
   const int64_t factor = model.codec->traits().factor;
   const Shape shape{1, settings.height_px / factor, settings.width_px / factor,
                     model.codec->traits().latent_channels};
-  const auto sampler = sampler_of(model, settings);
   TorchRng rng(settings.seed);
   const NoiseSource noise = [&](const Shape& wanted) { return draw_noise(rng, wanted); };
   const Tensor start = ops::to_device(noise(shape), model.device);
-  Tensor latents = ops::weighted_sum({{sampler->init_noise_sigma(), &start}});
+  Tensor latents = ops::weighted_sum({{parts[0].sampler->init_noise_sigma(), &start}});
 
-  const int calls = static_cast<int>(sampler->timesteps().size());
+  const Guidance guidance{.scale = settings.guidance_scale, .rescale = settings.guidance_rescale};
+  int calls = 0, done = 0;
+  for (const Part& part : parts) calls += part.last - part.first;
   run.report(Stage::kDenoise, 0, calls);
-  for (int i = 0; i < calls; ++i) {
-    Stopwatch step;
-    const float timestep = sampler->timesteps()[static_cast<size_t>(i)];
-    const Tensor prediction =
-        predict(model, sampler->scale_model_input(latents, i), timestep, conditioning, guidance);
-    latents = sampler->step(prediction, i, latents, noise);
-    timings.step_s.push_back(step.lap());
-    run.report(Stage::kDenoise, i + 1, calls);
+  for (const Part& part : parts) {
+    for (int i = part.first; i < part.last; ++i) {
+      Stopwatch step;
+      const float timestep = part.sampler->timesteps()[static_cast<size_t>(i)];
+      const Tensor prediction = predict(part.model, part.sampler->scale_model_input(latents, i),
+                                        timestep, part.conditioning, guidance);
+      latents = part.sampler->step(prediction, i, latents, noise);
+      timings.step_s.push_back(step.lap());
+      run.report(Stage::kDenoise, ++done, calls);
+    }
   }
   timings.denoise_s = stage.lap();
 
   backend.trim();  // the decoder's sizes have nothing in common with the network's
   run.report(Stage::kDecode, 0, 1);
-  result.image = to_image(decode_latents(model, latents));
+  result.image = to_image(decode_latents(parts.back().model, latents));
   backend.trim();
   run.report(Stage::kDecode, 1, 1);
   timings.decode_s = stage.lap();

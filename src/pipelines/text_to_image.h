@@ -9,13 +9,14 @@ namespace tintype {
 
 /// Every default filled in and every bound checked.
 /// throws kInvalidArgument naming the field
-TextToImageSettings resolve_settings(const DiffusionModel& model,
-                                     const TextToImageRequest& request);
+TextToImageSettings resolve_settings(const DiffusionModel& model, const TextToImageRequest& request,
+                                     const DiffusionModel* refiner = nullptr);
 
 /// Draws one picture. throws kCancelled, kDeadlineExceeded, kOutOfMemory; kCorruptFile when the
-/// networks answer with something that is not a number
+/// networks answer with something that is not a number.
+/// A `refiner` removes the last of the noise and decodes; null as in resolve_settings.
 TextToImageResult text_to_image(const DiffusionModel& model, TextToImageSettings settings,
-                                const RunContext& context);
+                                const RunContext& context, const DiffusionModel* refiner = nullptr);
 
 /// The stages by themselves, for the memory prediction and tests.
 

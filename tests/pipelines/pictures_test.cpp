@@ -60,14 +60,16 @@ TextToImageRequest request_of(const JsonObject& c) {
           .guidance_rescale = static_cast<float>(c.number("guidance_rescale", 0, 1, 0)),
           .clip_skip = static_cast<int>(c.integer("clip_skip", 0, 100, 0)),
           .size_conditioning = size_conditioning_of(c),
+          .refiner_start = c.number("refiner_start", 0, 1, 0.8),
           .sampler = c.text("sampler"),
           .scheduler = c.text("scheduler"),
           .seed = c.json()["seed"].get<uint64_t>(),
           .rng = "torch"};
 }
 
-TextToImageResult draw(const DiffusionModel& model, const TextToImageRequest& request) {
-  return text_to_image(model, resolve_settings(model, request), RunContext());
+TextToImageResult draw(const DiffusionModel& model, const TextToImageRequest& request,
+                       const DiffusionModel* refiner = nullptr) {
+  return text_to_image(model, resolve_settings(model, request, refiner), RunContext(), refiner);
 }
 
 TEST_P(Pictures, MatchTheReferencePipeline) {
@@ -79,7 +81,9 @@ TEST_P(Pictures, MatchTheReferencePipeline) {
   for (const Json& entry : index["pictures"]) {
     const JsonObject c(entry, "pictures.json");
     const std::string name = c.text("name");
-    const Image image = draw(model, request_of(c)).image;
+    std::optional<DiffusionModel> refiner;
+    if (c.has("refiner")) refiner.emplace(load(c.text("refiner")));
+    const Image image = draw(model, request_of(c), refiner ? &*refiner : nullptr).image;
     const Tensor expected = pictures.raw(name);
     ASSERT_EQ(static_cast<int64_t>(image.rgb.size()), expected.numel()) << name;
     double sum = 0, worst = 0;
@@ -228,6 +232,35 @@ TEST(Checkpoint, InpaintingNetworkLoadsAndTextToImageSaysWhatItIs) {
     EXPECT_EQ(error.kind(), ErrorKind::kUnsupported);
     EXPECT_NE(std::string(error.what()).find("inpainting"), std::string::npos) << error.what();
   }
+}
+
+TEST(Refiner, RefusesWhatItCannotTakeOver) {
+  const auto load = [](const char* name) {
+    return DiffusionModel::load(CheckpointLayout::read(fixtures() / "models" / name), Device::kCpu,
+                                RunContext());
+  };
+  const DiffusionModel base = load("sdxl"), refiner = load("sdxl-refiner");
+  const auto expect_refused = [&](const TextToImageRequest& request, const DiffusionModel& second,
+                                  ErrorKind kind, const char* words) {
+    try {
+      resolve_settings(base, request, &second);
+      ADD_FAILURE() << "accepted, expected: " << words;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), kind) << error.what();
+      EXPECT_NE(std::string(error.what()).find(words), std::string::npos) << error.what();
+    }
+  };
+  const TextToImageRequest request{.prompt = "red apple"};
+  EXPECT_EQ(resolve_settings(base, request, &refiner).refiner_sampler, "euler");
+  // Its first step has no earlier answers to extrapolate from.
+  expect_refused({.prompt = "a", .sampler = "dpmpp_2m"}, refiner, ErrorKind::kInvalidArgument,
+                 "sampler of a refiner");
+  expect_refused({.prompt = "a", .refiner_start = 1.0}, refiner, ErrorKind::kInvalidArgument,
+                 "refiner_start");
+  expect_refused({.prompt = "a", .refiner_start = 0.0}, refiner, ErrorKind::kInvalidArgument,
+                 "refiner_start");
+  expect_refused(request, load("one-level"), ErrorKind::kUnsupported, "latents");
+  expect_refused(request, load("inpainting"), ErrorKind::kUnsupported, "inpainting");
 }
 
 TEST(Checkpoint, AbsentNegativeIsZerosOnlyWhereTheCheckpointSaysSo) {

@@ -103,22 +103,32 @@ def make_scheduler(pipe, sampler, scheduler=""):
 
 @torch.inference_mode()
 def draw(pipe, case):
-    """One picture as uint8 [H, W, 3]. `case` has the keys of one entry of pictures.json."""
+    """One picture as uint8 [H, W, 3]. `case` has the keys of one entry of pictures.json.
+
+    With a `refiner` (a folder below the repository) and `refiner_start`, that model goes on from
+    the unfinished latents.
+    """
     # [height, width] each, for pipelines with size conditioning.
     more = {key: tuple(case[key]) for key in SIZE_KEYS if key in case}
     more.update({key: case[key] for key in ("guidance_rescale", "clip_skip") if key in case})
     pipe.scheduler = make_scheduler(pipe, case["sampler"], case["scheduler"])
-    picture = pipe(
-        prompt=case["prompt"],
-        negative_prompt=case["negative_prompt"],
-        width=case["width"],
-        height=case["height"],
-        num_inference_steps=case["steps"],
-        guidance_scale=case["guidance"],
-        generator=torch.Generator("cpu").manual_seed(case["seed"]),
-        output_type="np",
+    shared = {
+        "prompt": case["prompt"],
+        "negative_prompt": case["negative_prompt"],
+        "num_inference_steps": case["steps"],
+        "guidance_scale": case["guidance"],
+        "generator": torch.Generator("cpu").manual_seed(case["seed"]),
         **more,
-    ).images[0]
+    }
+    size = {"width": case["width"], "height": case["height"]}
+    if "refiner" in case:
+        refiner = load_pipeline(REPO / case["refiner"])
+        refiner.scheduler = make_scheduler(refiner, case["sampler"], case["scheduler"])
+        start = case["refiner_start"]
+        latents = pipe(**shared, **size, denoising_end=start, output_type="latent").images
+        picture = refiner(**shared, image=latents, denoising_start=start, output_type="np").images[0]
+    else:
+        picture = pipe(**shared, **size, output_type="np").images[0]
     if not np.isfinite(picture).all():
         raise RuntimeError(f"{case['name']}: the reference drew numbers that are not finite")
     # The rounding of diffusers' numpy_to_pil.
@@ -149,12 +159,15 @@ def tintype_command(binary, model, case, output):
     """The command that draws `case` with our program, as a list for subprocess."""
     command = [str(binary), "txt2img", "-m", str(model), "-p", case["prompt"]]
     if case["negative_prompt"] is not None:
-        command += [f"--negative={case['negative_prompt']}"]
+        command += ["-n", case["negative_prompt"]]
     command += ["-W", str(case["width"]), "-H", str(case["height"])]
     command += ["--steps", str(case["steps"]), "--guidance", str(case["guidance"])]
     command += ["--sampler", case["sampler"]]
     if case["scheduler"]:
         command += ["--scheduler", case["scheduler"]]
+    if "refiner" in case:
+        command += ["--refiner", str(REPO / case["refiner"])]
+        command += ["--refiner-start", str(case["refiner_start"])]
     if "guidance_rescale" in case:
         command += ["--guidance-rescale", str(case["guidance_rescale"])]
     if "clip_skip" in case:

@@ -26,6 +26,7 @@ LATENTS = {
     "sd2-zero-snr": (10, 7),
     "sdxl": (9, 6),
     "sdxl-distilled": (6, 9),
+    "sdxl-refiner": (5, 6),
     "inpainting": (6, 5),
 }
 TIMESTEP = 601.5  # between two training steps, as Euler's timesteps are
@@ -97,16 +98,19 @@ def export_text(pipe, trace, tensors, suffix):
         tensors[name] = tensors[name][:1].clone()
 
 
-def added_conditioning(unet, generator, tensors):
+def added_conditioning(pipe, generator, tensors):
     """Pooled text and time ids for a UNet that wants them, two rows that differ."""
+    unet = pipe.unet
     if unet.config.addition_embed_type is None:
         return {}
     ids = torch.tensor([[1024.0, 768, 0, 16, 512, 513], [56, 72, 8, 0, 56, 72.5]])
+    if pipe.config.get("requires_aesthetics_score", False):
+        ids = ids[:, :5]
     ids_width = ids.shape[1] * unet.config.addition_time_embed_dim
     pooled_width = unet.config.projection_class_embeddings_input_dim - ids_width
     pooled = torch.randn((2, pooled_width), generator=generator)
     tensors["unet.input.pooled"] = pooled
-    tensors["unet.input.time_ids"] = ids
+    tensors["unet.input.time_ids"] = ids.clone()
     return {"added_cond_kwargs": {"text_embeds": pooled, "time_ids": ids}}
 
 
@@ -119,7 +123,7 @@ def export_unet(pipe, trace, tensors, latent_size, generator):
     tensors["unet.input.sample"] = sample
     tensors["unet.input.context"] = context
     tensors["unet.input.timestep"] = timestep
-    added = added_conditioning(unet, generator, tensors)
+    added = added_conditioning(pipe, generator, tensors)
     trace.watch("unet", unet, is_block)
     tensors["unet.time_proj"] = unet.time_proj(timestep.expand(2)).clone()
     result = unet(sample, timestep[0], context, return_dict=False, **added)

@@ -43,6 +43,11 @@ VARIANT_SIZES = {
     "sdxl": (56, 72),
     "sdxl-distilled": (40, 64),
 }
+# The model that takes over from `sdxl` in its refined pictures.
+REFINER = {
+    "refiner": (FIXTURE_MODELS / "sdxl-refiner").relative_to(REPO).as_posix(),
+    "refiner_start": 0.6,
+}
 
 # Cosine betas crowd Karras' noise levels at the last timestep; two equal timesteps there make the
 # reference's DPM++ start at the second one and run past its own table.
@@ -122,6 +127,13 @@ def variant_cases(name):
         }
         cases.append(case("sizes", "euler", negative_prompt=None, **asked, **turned))
         cases.append(case("own-spacing", second, steps=7, negative_prompt="boat", **turned))
+    if name == "sdxl":
+        refined = {**REFINER, "prompt": UNICODE, "steps": 9}
+        cases.append(case("refined", "euler", negative_prompt=None, **refined, **size))
+        refined["refiner_start"] = 0.25
+        cases.append(case("refined-early", "euler_a", negative_prompt="boat", **refined, **turned))
+        refined["refiner_start"] = 0.8
+        cases.append(case("refined-late", "ddim", negative_prompt="", **refined, **turned))
     return cases
 
 

@@ -377,6 +377,57 @@ SPECS = {
             "vae": {"dtype": "bf16"},
         },
     },
+    # SDXL's refiner: the second text encoder alone, five numbers of which one is a score, levels
+    # with and without attention in the middle.
+    "sdxl-refiner": {
+        "seed": 109,
+        "index": {
+            "pipeline": "StableDiffusionXLImg2ImgPipeline",
+            "force_zeros_for_empty_prompt": False,
+            "requires_aesthetics_score": True,
+        },
+        "tokenizer_2": {"merges": 110, "pad_token": "!"},
+        "text_encoder_2": {
+            "hidden_size": 28,
+            "intermediate_size": 64,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "hidden_act": "gelu",
+            "projection_dim": 17,
+        },
+        "unet": {
+            "sample_size": 10,
+            "block_out_channels": [6, 9, 12, 12],
+            "down_block_types": [PLAIN_DOWN, CROSS_DOWN, CROSS_DOWN, PLAIN_DOWN],
+            "up_block_types": [PLAIN_UP, CROSS_UP, CROSS_UP, PLAIN_UP],
+            "layers_per_block": 2,
+            "norm_num_groups": 3,
+            "attention_head_dim": [2, 3, 4, 4],
+            "transformer_layers_per_block": 2,
+            "use_linear_projection": True,
+            "cross_attention_dim": 28,
+            "addition_embed_type": "text_time",
+            "addition_time_embed_dim": 8,
+            "projection_class_embeddings_input_dim": 17 + 5 * 8,
+        },
+        "vae": vae_config([6, 6, 8, 10], 2, 1, scaling_factor=0.13025),
+        "scheduler": {
+            "_class_name": "EulerDiscreteScheduler",
+            "_diffusers_version": "0.42.1",
+            "beta_end": 0.012,
+            "beta_schedule": "scaled_linear",
+            "beta_start": 0.00085,
+            "num_train_timesteps": 1000,
+            "prediction_type": "epsilon",
+            "steps_offset": 1,
+            "timestep_spacing": "leading",
+        },
+        "store": {
+            "text_encoder_2": {"dtype": "f16"},
+            "unet": {"dtype": "f16"},
+            "vae": {"dtype": "f16"},
+        },
+    },
     # The network of an inpainting checkpoint: the latents, a mask and the masked picture's latents.
     "inpainting": {
         "seed": 108,

@@ -35,7 +35,8 @@ from random_models import random_case, random_spec
 
 MEAN_LIMIT = 0.5  # in 1/255, the project's bar for every picture
 
-PROMPTS = [("red apple", ""), ("Ünïcödé 🦊 in 東京, naïve ½", "blue, it's noisy")]
+# An absent negative prompt is something else than an empty one where a checkpoint says so.
+PROMPTS = [("red apple", None), ("Ünïcödé 🦊 in 東京, naïve ½", "blue, it's noisy")]
 
 
 class Tally:

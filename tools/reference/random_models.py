@@ -60,7 +60,7 @@ def random_vae(rng):
     )
 
 
-def random_scheduler(rng):
+def random_scheduler(rng, corrected):
     name = rng.choice(
         [
             "DDIMScheduler",
@@ -78,10 +78,17 @@ def random_scheduler(rng):
         "beta_schedule": schedule,
         "beta_start": rng.choice([0.00085, 0.0001]),
         "beta_end": rng.choice([0.012, 0.02]),
-        # The pipeline rewrites any other value of these two with a warning.
+        # The SD pipeline rewrites any other value of these two with a warning; XL takes them as
+        # they are, or are not.
         "clip_sample": False,
         "steps_offset": 1,
     }
+    if not corrected:
+        config["steps_offset"] = rng.choice([0, 1])
+        config["clip_sample"] = rng.random() < 0.3
+        for key in ("steps_offset", "clip_sample"):
+            if rng.random() < 0.3:
+                del config[key]
     # Keys that files often lack: the class that runs then supplies its own default.
     optional = {
         "prediction_type": rng.choice(["epsilon", "v_prediction"]),
@@ -90,7 +97,49 @@ def random_scheduler(rng):
         "skip_prk_steps": rng.random() < 0.7,
     }
     config.update({key: value for key, value in optional.items() if rng.random() < 0.7})
+    if config.get("prediction_type") == "v_prediction" and rng.random() < 0.4:
+        config["rescale_betas_zero_snr"] = True
     return config
+
+
+def random_tower(rng, heads, width):
+    return {
+        "hidden_size": width,
+        "intermediate_size": rng.randint(8, 120),
+        "num_hidden_layers": rng.randint(1, 4),
+        "num_attention_heads": heads,
+        "hidden_act": rng.choice(["gelu", "quick_gelu"]),
+    }
+
+
+def random_xl_parts(rng, spec):
+    """Turns a spec into an XL one: a second text encoder, perhaps alone, and its conditioning."""
+    alone = rng.random() < 0.3
+    if alone:
+        del spec["text_encoder"], spec["tokenizer"]
+    heads = rng.randint(1, 5)
+    second = random_tower(rng, heads, heads * rng.randint(4, 12))
+    second["projection_dim"] = rng.randint(5, 40)
+    if rng.random() < 0.3:
+        second["eos_token_id"] = 2
+    context = second["hidden_size"] + (0 if alone else spec["text_encoder"]["hidden_size"])
+    id_width = rng.randint(4, 12)
+    spec["unet"].update(
+        cross_attention_dim=context,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=id_width,
+        projection_class_embeddings_input_dim=second["projection_dim"] + 6 * id_width,
+    )
+    spec["index"] = {
+        "pipeline": "StableDiffusionXLPipeline",
+        "force_zeros_for_empty_prompt": rng.random() < 0.5,
+    }
+    spec["text_encoder_2"] = second
+    spec["tokenizer_2"] = {"merges": rng.choice([0, 50, 400]), "pad_token": "!"}
+    spec["store"]["text_encoder_2"] = {
+        "dtype": rng.choice(["f32", "f16", "bf16"]),
+        "position_ids": rng.random() < 0.3,
+    }
 
 
 def random_spec(seed):
@@ -99,19 +148,18 @@ def random_spec(seed):
     heads = rng.randint(1, 5)
     context = heads * rng.randint(4, 12)
     storage = ["f32", "f16", "bf16"]
-    return {
+    xl = rng.random() < 0.5
+    spec = {
         "seed": seed,
-        "tokenizer": {"merges": rng.choice([0, 50, 400]), "old_form": rng.random() < 0.5},
-        "text_encoder": {
-            "hidden_size": context,
-            "intermediate_size": rng.randint(8, 120),
-            "num_hidden_layers": rng.randint(1, 4),
-            "num_attention_heads": heads,
-            "hidden_act": rng.choice(["gelu", "quick_gelu"]),
+        "tokenizer": {
+            "merges": rng.choice([0, 50, 400]),
+            "old_form": rng.random() < 0.5,
+            **({"pad_token": "!"} if rng.random() < 0.4 else {}),
         },
+        "text_encoder": random_tower(rng, heads, context),
         "unet": random_unet(rng, context),
         "vae": random_vae(rng),
-        "scheduler": random_scheduler(rng),
+        "scheduler": random_scheduler(rng, corrected=not xl),
         "store": {
             "text_encoder": {
                 "dtype": rng.choice(storage),
@@ -122,6 +170,9 @@ def random_spec(seed):
             "vae": {"dtype": rng.choice(storage), "old_attention": rng.random() < 0.3},
         },
     }
+    if xl:
+        random_xl_parts(rng, spec)
+    return spec
 
 
 def random_case(rng, pipe, index, samplers, karras_samplers):
@@ -130,10 +181,19 @@ def random_case(rng, pipe, index, samplers, karras_samplers):
     sampler = rng.choice(samplers)
     texts = ["red apple", "", "Ünïcödé 🦊 東京 ½", "a b c " * 40, "it's 42 panda's; (boat)"]
     karras = sampler in karras_samplers and rng.random() < 0.3
+    more = {}
+    if rng.random() < 0.3:
+        more["guidance_rescale"] = rng.choice([0.3, 0.7, 1.0])
+    if rng.random() < 0.2:
+        more["clip_skip"] = 1
+    if hasattr(pipe, "text_encoder_2") and rng.random() < 0.5:
+        more["original_size"] = [rng.randint(64, 4096), rng.randint(64, 4096)]
+        more["crops_coords_top_left"] = [rng.randint(0, 512), rng.randint(0, 512)]
     return {
+        **more,
         "name": f"case-{index}",
         "prompt": rng.choice(texts),
-        "negative_prompt": rng.choice(texts),
+        "negative_prompt": rng.choice([*texts, None, None]),
         "width": unit * rng.randint(1, 6),
         "height": unit * rng.randint(1, 6),
         "steps": rng.randint(1, 9),
