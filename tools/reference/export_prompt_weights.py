@@ -122,8 +122,11 @@ def window_cases(tokenizer):
         "kept_word": [[" ".join(["a"] * 73) + " red-apple,sun b", 1.2]],
         "cut_word": [[" ".join(["a"] * 70) + " " + long_word + " b", 1.2]],
         "cut_word_when_full": [[" ".join(["a"] * 75) + " " + long_word, 1.0]],
+        "word_of_7_kept": [[" ".join(["a"] * 72) + " a-a-a-a b", 1.0]],
+        "word_of_8_cut": [[" ".join(["a"] * 72) + " a-a-a-a- b", 1.0]],
         "lines": [["a\nred\n\napple", 1.0]],
     }
+    assert [len(words_of(tokenizer, word)) for word in ("a-a-a-a", "a-a-a-a-")] == [7, 8]
     cases = []
     for name, fragments in a1111.items():
         for backtrack in (BACKTRACK, 0):
