@@ -20,7 +20,7 @@ struct TextToImageRequest {
   std::optional<int> steps = {};         ///< 1..1000; time is linear in it
   std::optional<float> guidance_scale = {};  ///< at most 1 skips the unconditional pass
   std::string sampler = {};              ///< "" is the checkpoint's own; see sampler_names()
-  std::string scheduler = {};            ///< "" is the sampler's own spacing; "karras"
+  std::string scheduler = {};            ///< "" is the checkpoint's own spacing; see scheduler_names()
   std::optional<uint64_t> seed = {};     ///< unset: drawn once and returned with the picture
   std::string rng = "torch";             ///< noise contract: "torch" is PyTorch's CPU generator
 };
@@ -54,7 +54,18 @@ std::string parameters_text(const TextToImageSettings& settings);
 /// The same as one JSON object.
 std::string settings_json(const TextToImageSettings& settings);
 
-/// Names that TextToImageRequest::sampler and ::scheduler accept.
+/// A sampler or a scheduler, and every name that stands for it.
+struct SamplerName {
+  std::string name;                  ///< canonical
+  std::string label;                 ///< as A1111 and galleries write it
+  std::vector<std::string> aliases;  ///< names in ComfyUI, A1111 and diffusers, class name included
+  bool takes_scheduler = false;      ///< samplers: has schedulers beside the checkpoint's spacing
+};
+/// Names are accepted whatever their case, spaces, hyphens and underscores.
+std::vector<SamplerName> sampler_table();
+std::vector<SamplerName> scheduler_table();
+
+/// The canonical names that TextToImageRequest::sampler and ::scheduler accept.
 std::vector<std::string> sampler_names();
 std::vector<std::string> scheduler_names();
 

@@ -32,13 +32,16 @@ class Dpm2 final : public SigmaSampler {
   Tensor step(const Tensor& model_output, int i, const Tensor& x, const NoiseSource&) override {
     const auto k = static_cast<size_t>(i / 2);
     const Tensor picture = picture_at_call(i, x, model_output);
+    // The noise in x, rounded as the reference's: a long step from high levels magnifies it.
+    const Tensor offset = ops::weighted_sum({{1, &x}, {-1, &picture}});
     if (i % 2 == 0) {
       start_ = x;
       const bool last = k + 1 == plan_.steps();
-      return euler_step(x, picture, sigma(k), last ? 0.0f : call_sigma(i + 1));
+      const float to = last ? 0.0f : call_sigma(i + 1);
+      return ops::weighted_sum({{1, &x}, {(to - sigma(k)) / sigma(k), &offset}});
     }
     const float slope = (sigma(k + 1) - sigma(k)) / call_sigma(i);
-    return ops::weighted_sum({{1, &start_}, {slope, &x}, {-slope, &picture}});
+    return ops::weighted_sum({{1, &start_}, {slope, &offset}});
   }
 
  private:

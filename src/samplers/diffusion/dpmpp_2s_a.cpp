@@ -16,7 +16,7 @@ class Dpmpp2sAncestral final : public SigmaSampler {
                      sigma_plan(config, {.sampler = kName, .table = {.keep_last_positive = true}},
                                 options)) {
     for (size_t k = 0; k < plan_.steps(); ++k) {
-      add_call(plan_.timesteps[k], sigma(k));
+      add_call(plan_.timestep_of(sigma(k)), sigma(k));
       moves_.push_back(ancestral_step(sigma(k), sigma(k + 1)));
       if (k + 1 == plan_.steps()) break;  // the last step is Euler's, to 0
       const float t = -log_f32(sigma(k)), t_down = -log_f32(moves_[k].down);

@@ -21,7 +21,7 @@ class Dpmpp3mSde final : public SigmaSampler {
             config,
             sigma_plan(config, {.sampler = kName, .table = {.keep_last_positive = true}}, options)),
         noise_(options, std::max(plan_.table_max, plan_.sigmas.front())) {
-    for (size_t k = 0; k < plan_.steps(); ++k) add_call(plan_.timesteps[k], sigma(k));
+    for (size_t k = 0; k < plan_.steps(); ++k) add_call(plan_.timestep_of(sigma(k)), sigma(k));
   }
 
   Tensor step(const Tensor& model_output, int i, const Tensor& x,

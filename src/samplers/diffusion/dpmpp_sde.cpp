@@ -36,7 +36,8 @@ class DpmppSde final : public SigmaSampler {
                 config,
                 {.sampler = kName,
                  .table = {.honour_rescale = false, .beta_start = 0.00085, .beta_end = 0.012},
-                 .double_timesteps = true},
+                 .double_timesteps = true,
+                 .karras_fills_run = true},
                 options)),
         noise_(options, std::max(plan_.table_max, plan_.sigmas.front())) {
     refuse_sample_prediction(kName, config.prediction_type);

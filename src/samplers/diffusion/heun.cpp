@@ -31,22 +31,21 @@ class Heun final : public SigmaSampler {
     const float from = sigma(k), to = sigma(k + 1);
     Tensor picture = picture_at_call(i, x, model_output);
     if (clips_) picture = clip(picture, clip_range_);
+    // The noise in x, rounded as the reference's: a long step from high levels magnifies it.
+    const Tensor offset = ops::weighted_sum({{1, &x}, {-1, &picture}});
     if (i % 2 == 0) {
       start_ = x;
-      start_picture_ = picture;
-      return euler_step(x, picture, from, to);
+      start_offset_ = offset;
+      return ops::weighted_sum({{1, &x}, {(to - from) / from, &offset}});
     }
     const float half = (to - from) * 0.5f;
-    return ops::weighted_sum({{1 + half / from, &start_},
-                              {-half / from, &start_picture_},
-                              {half / to, &x},
-                              {-half / to, &picture}});
+    return ops::weighted_sum({{1, &start_}, {half / from, &start_offset_}, {half / to, &offset}});
   }
 
  private:
   bool clips_;
   float clip_range_;
-  Tensor start_, start_picture_;  // of the step in progress
+  Tensor start_, start_offset_;  // of the step in progress
 };
 
 }  // namespace

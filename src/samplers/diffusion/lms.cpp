@@ -35,9 +35,11 @@ double lagrange_integral(std::span<const float> nodes, size_t which, double from
 class Lms final : public SigmaSampler {
  public:
   Lms(const NoiseScheduleConfig& config, const SamplerOptions& options)
-      : SigmaSampler(
-            config,
-            sigma_plan(config, {.sampler = kName, .table = {.honour_rescale = false}}, options)) {
+      : SigmaSampler(config, sigma_plan(config,
+                                        {.sampler = kName,
+                                         .table = {.honour_rescale = false},
+                                         .karras_fills_run = true},
+                                        options)) {
     for (size_t k = 0; k < plan_.steps(); ++k) add_call(plan_.timesteps[k], sigma(k));
   }
 

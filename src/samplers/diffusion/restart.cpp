@@ -26,10 +26,14 @@ size_t nearest(const std::vector<float>& sigmas, float wanted) {
                              sigmas.begin());
 }
 
-/// `count` levels of Karras spacing as float32.
+/// `count` levels of Karras spacing as float32, its ends exactly those given: a restart must come
+/// back to the level it left.
 std::vector<float> karras_levels(float max, float min, int count) {
-  const std::vector<double> levels = karras_sigmas({max, min}, count);
-  return {levels.begin(), levels.end()};
+  const std::vector<double> spaced = karras_sigmas({max, min}, count);
+  std::vector<float> levels(spaced.begin(), spaced.end());
+  if (count > 1) levels.back() = min;
+  levels.front() = max;
+  return levels;
 }
 
 std::vector<Segment> restart_segments(const std::vector<float>& planned) {
@@ -81,16 +85,15 @@ class Restart final : public SigmaSampler {
     const Call& call = calls_[static_cast<size_t>(i)];
     const auto [from, to] = call.segment;
     const Tensor picture = picture_at_call(i, x, model_output);
+    const Tensor offset = ops::weighted_sum({{1, &x}, {-1, &picture}});
     if (!call.second) {
       start_ = x;
-      start_picture_ = picture;
-      return euler_step(x, picture, from, to);
+      start_offset_ = offset;
+      return ops::weighted_sum({{1, &x}, {(to - from) / from, &offset}});
     }
     const float half = (to - from) * 0.5f;
-    std::vector<WeightedTerm> terms = {{1 + half / from, &start_},
-                                       {-half / from, &start_picture_},
-                                       {half / to, &x},
-                                       {-half / to, &picture}};
+    std::vector<WeightedTerm> terms = {
+        {1, &start_}, {half / from, &start_offset_}, {half / to, &offset}};
     if (call.up == 0) return ops::weighted_sum(terms);
     const Tensor fresh = ops::to_device(noise(x.shape()), x.device());
     terms.push_back({call.up, &fresh});
@@ -104,7 +107,7 @@ class Restart final : public SigmaSampler {
     float up;     // deviation of the noise added after it
   };
   std::vector<Call> calls_;
-  Tensor start_, start_picture_;  // of the segment in progress
+  Tensor start_, start_offset_;  // of the segment in progress
 };
 
 }  // namespace

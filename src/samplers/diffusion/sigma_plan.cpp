@@ -33,8 +33,10 @@ SigmaPlan sigma_plan(const NoiseScheduleConfig& config, const SigmaPlanRules& ru
     if (!rules.double_timesteps) t = static_cast<float>(t);
     sigmas.push_back(interpolate(levels, t));
   }
+  NoiseScheduleConfig ends = config;
+  if (config.use_karras_sigmas && rules.karras_fills_run) ends.sigma_min = ends.sigma_max = {};
   const std::vector<double> requested =
-      requested_sigmas(config, options, levels, {sigmas.front(), sigmas.back()});
+      requested_sigmas(ends, options, levels, {sigmas.front(), sigmas.back()});
   if (!requested.empty()) {
     sigmas = requested;
     plan.timesteps.clear();

@@ -19,6 +19,7 @@ struct SigmaPlanRules {
   NoiseTableOptions table = {};
   bool double_timesteps = false;  ///< own timesteps stay float64 until the network sees them
   bool whole_karras = false;      ///< Karras spacing runs at whole timesteps
+  bool karras_fills_run = false;  ///< Karras spacing ignores the config's sigma_min and sigma_max
 };
 
 struct SigmaPlan {
