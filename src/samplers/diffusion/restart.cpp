@@ -73,8 +73,8 @@ class Restart final : public SigmaSampler {
       if (k + 1 < segments.size() && segments[k + 1].from > segment.to)
         up = std::sqrt(segments[k + 1].from * segments[k + 1].from - segment.to * segment.to);
       add_call(plan_.timestep_of(segment.from), segment.from);
-      calls_.push_back({segment, false, 0});
-      if (segment.to == 0) continue;  // Euler's, to 0
+      calls_.push_back({segment, false, segment.to > 0 ? 0 : up});
+      if (segment.to == 0) continue;  // Euler's, to 0, from where a short run may restart too
       add_call(plan_.timestep_of(segment.to), segment.to);
       calls_.push_back({segment, true, up});
     }
@@ -86,14 +86,15 @@ class Restart final : public SigmaSampler {
     const auto [from, to] = call.segment;
     const Tensor picture = picture_at_call(i, x, model_output);
     const Tensor offset = ops::weighted_sum({{1, &x}, {-1, &picture}});
-    if (!call.second) {
+    std::vector<WeightedTerm> terms;
+    if (call.second) {
+      const float half = (to - from) * 0.5f;
+      terms = {{1, &start_}, {half / from, &start_offset_}, {half / to, &offset}};
+    } else {
       start_ = x;
       start_offset_ = offset;
-      return ops::weighted_sum({{1, &x}, {(to - from) / from, &offset}});
+      terms = {{1, &x}, {(to - from) / from, &offset}};
     }
-    const float half = (to - from) * 0.5f;
-    std::vector<WeightedTerm> terms = {
-        {1, &start_}, {half / from, &start_offset_}, {half / to, &offset}};
     if (call.up == 0) return ops::weighted_sum(terms);
     const Tensor fresh = ops::to_device(noise(x.shape()), x.device());
     terms.push_back({call.up, &fresh});
