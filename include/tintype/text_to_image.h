@@ -42,7 +42,7 @@ struct TextToImageRequest {
   /// passed to Engine::text_to_image.
   double refiner_start = 0.8;
   std::string sampler = {};              ///< "" is the checkpoint's own; see sampler_names()
-  std::string scheduler = {};            ///< "" is the sampler's own spacing; "karras"
+  std::string scheduler = {};            ///< "" is the checkpoint's own spacing; see scheduler_names()
   std::optional<uint64_t> seed = {};     ///< unset: drawn once and returned with the picture
   std::string rng = "torch";             ///< noise contract: "torch" is PyTorch's CPU generator
 };
@@ -82,7 +82,18 @@ std::string parameters_text(const TextToImageSettings& settings);
 /// The same as one JSON object.
 std::string settings_json(const TextToImageSettings& settings);
 
-/// Names that TextToImageRequest::sampler and ::scheduler accept.
+/// A sampler or a scheduler, and every name that stands for it.
+struct SamplerName {
+  std::string name;                  ///< canonical
+  std::string label;                 ///< as A1111 and galleries write it
+  std::vector<std::string> aliases;  ///< names in ComfyUI, A1111 and diffusers, class name included
+  bool takes_scheduler = false;      ///< samplers: has schedulers beside the checkpoint's spacing
+};
+/// Names are accepted whatever their case, spaces, hyphens and underscores.
+std::vector<SamplerName> sampler_table();
+std::vector<SamplerName> scheduler_table();
+
+/// The canonical names that TextToImageRequest::sampler and ::scheduler accept.
 std::vector<std::string> sampler_names();
 std::vector<std::string> scheduler_names();
 

@@ -14,14 +14,24 @@ std::string one_line(std::string text) {
   return text;
 }
 
-/// The name galleries know a sampler by.
-std::string gallery_name(const std::string& sampler) {
-  if (sampler == "ddim") return "DDIM";
-  if (sampler == "euler") return "Euler";
-  if (sampler == "euler_a") return "Euler a";
-  if (sampler == "pndm") return "PLMS";
-  if (sampler == "dpmpp_2m") return "DPM++ 2M";
-  return sampler;
+/// The name galleries know a sampler or a scheduler by.
+std::string label_in(const std::vector<SamplerInfo>& table, const std::string& name) {
+  for (const SamplerInfo& entry : table)
+    if (entry.name == name) return std::string(entry.label);
+  return name;
+}
+
+std::vector<SamplerName> public_table(const std::vector<SamplerInfo>& table) {
+  std::vector<SamplerName> result;
+  for (const SamplerInfo& entry : table) {
+    SamplerName name{.name = std::string(entry.name),
+                     .label = std::string(entry.label),
+                     .aliases = {entry.aliases.begin(), entry.aliases.end()},
+                     .takes_scheduler = entry.takes_scheduler};
+    if (!entry.class_name.empty()) name.aliases.emplace_back(entry.class_name);
+    result.push_back(std::move(name));
+  }
+  return result;
 }
 
 }  // namespace
@@ -30,30 +40,31 @@ std::string parameters_text(const TextToImageSettings& s) {
   std::string text = one_line(s.prompt) + "\n";
   const std::string negative = s.negative_prompt.value_or("");
   if (!negative.empty()) text += "Negative prompt: " + one_line(negative) + "\n";
-  const std::string karras = s.scheduler == "karras" ? " Karras" : "";
-  return text + cat("Steps: ", s.steps, ", Sampler: ", gallery_name(s.sampler), karras,
-                    ", CFG scale: ", s.guidance_scale, ", Seed: ", s.seed, ", Size: ", s.width_px,
-                    "x", s.height_px, ", Model: ", s.model_name, ", RNG: ",
-                    s.rng == "torch" ? "CPU" : s.rng);
+  const std::string scheduler =
+      s.scheduler.empty() ? "" : " " + label_in(diffusion_schedulers(), s.scheduler);
+  return text + cat("Steps: ", s.steps, ", Sampler: ", label_in(diffusion_samplers(), s.sampler),
+                    scheduler, ", CFG scale: ", s.guidance_scale, ", Seed: ", s.seed,
+                    ", Size: ", s.width_px, "x", s.height_px, ", Model: ", s.model_name,
+                    ", RNG: ", s.rng == "torch" ? "CPU" : s.rng);
 }
 
 std::string settings_json(const TextToImageSettings& s) {
+  const auto negative = s.negative_prompt ? nlohmann::ordered_json(*s.negative_prompt)
+                                          : nlohmann::ordered_json(nullptr);
   nlohmann::ordered_json json = {{"prompt", s.prompt},
-                                       {"negative_prompt", s.negative_prompt
-                                                              ? nlohmann::ordered_json(*s.negative_prompt)
-                                                              : nlohmann::ordered_json(nullptr)},
-                                       {"width_px", s.width_px},
-                                       {"height_px", s.height_px},
-                                       {"steps", s.steps},
-                                       {"guidance_scale", s.guidance_scale},
-                                       {"guidance_rescale", s.guidance_rescale},
-                                       {"clip_skip", s.clip_skip},
-                                       {"sampler", s.sampler},
-                                       {"scheduler", s.scheduler},
-                                       {"seed", s.seed},
-                                       {"rng", s.rng},
-                                       {"model", s.model_name},
-                                       {"prompt_truncated", s.prompt_truncated}};
+                                 {"negative_prompt", negative},
+                                 {"width_px", s.width_px},
+                                 {"height_px", s.height_px},
+                                 {"steps", s.steps},
+                                 {"guidance_scale", s.guidance_scale},
+                                 {"guidance_rescale", s.guidance_rescale},
+                                 {"clip_skip", s.clip_skip},
+                                 {"sampler", s.sampler},
+                                 {"scheduler", s.scheduler},
+                                 {"seed", s.seed},
+                                 {"rng", s.rng},
+                                 {"model", s.model_name},
+                                 {"prompt_truncated", s.prompt_truncated}};
   if (!s.refiner_name.empty()) {
     json["refiner"] = s.refiner_name;
     json["refiner_sampler"] = s.refiner_sampler;
@@ -63,6 +74,8 @@ std::string settings_json(const TextToImageSettings& s) {
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
+std::vector<SamplerName> sampler_table() { return public_table(diffusion_samplers()); }
+std::vector<SamplerName> scheduler_table() { return public_table(diffusion_schedulers()); }
 std::vector<std::string> sampler_names() { return diffusion_sampler_names(); }
 std::vector<std::string> scheduler_names() { return diffusion_scheduler_names(); }
 

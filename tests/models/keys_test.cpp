@@ -190,11 +190,12 @@ TEST_P(EveryLayout, ConfigsAreAcceptedByTheModels) {
 }
 
 /// The constructors themselves, strictly, on the device that only counts.
-template <typename Model, typename Config>
-void expect_loads(const std::shared_ptr<const TensorSource>& source, const CheckpointPart& part) {
+template <typename Model, typename Config, typename... More>
+void expect_loads(const std::shared_ptr<const TensorSource>& source, const CheckpointPart& part,
+                  const More&... more) {
   const Config config = Config::from_json(JsonObject(part.config, part.class_name));
   WeightLoader loader(part.class_name, component_source(source, part), Device::kMeta);
-  const Model model(loader.root(), config);
+  const Model model(loader.root(), config, more...);
   EXPECT_NO_THROW(loader.finish()) << part.class_name;
 }
 
@@ -206,12 +207,20 @@ TEST_P(LoadedLayout, NetworksLoadFromItUnchanged) {
   expect_loads<Unet2dConditionModel, Unet2dConditionConfig>(source, *checkpoint.unet);
   expect_loads<AutoencoderKl, AutoencoderKlConfig>(source, *checkpoint.vae);
   for (const auto& part : checkpoint.text_encoders)
-    if (part) expect_loads<ClipTextModel, ClipTextConfig>(source, *part);
+    if (part)
+      expect_loads<ClipTextModel, ClipTextConfig>(
+          source, *part,
+          part->class_name == "CLIPTextModelWithProjection" ? ClipTextModel::Pooling::kProjected
+                                                            : ClipTextModel::Pooling::kNone);
 }
 
-// The other layouts join with the networks that they need.
-INSTANTIATE_TEST_SUITE_P(Keys, LoadedLayout, ::testing::Values("sd15", "sd21"),
-                         [](const auto& tested) { return tested.param; });
+INSTANTIATE_TEST_SUITE_P(Keys, LoadedLayout,
+                         ::testing::Values("sd15", "sd21", "sdxl", "sdxl-refiner"),
+                         [](const auto& tested) {
+                           std::string name = tested.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 INSTANTIATE_TEST_SUITE_P(Keys, EveryLayout,
                          ::testing::Values("sd15", "sd21", "sdxl", "sdxl-refiner"),

@@ -25,8 +25,11 @@ bool mentions(const std::string& text, std::string_view part) {
 }
 
 TEST(SamplerRegistry, EveryNameBuildsAndEveryClassNamesIt) {
-  EXPECT_EQ(diffusion_sampler_names(),
-            (std::vector<std::string>{"ddim", "euler", "euler_a", "pndm", "dpmpp_2m"}));
+  EXPECT_EQ(
+      diffusion_sampler_names(),
+      (std::vector<std::string>{"ddim", "ddpm", "pndm", "lms", "euler", "euler_a", "heun", "dpm2",
+                                "dpm2_a", "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_3m_sde", "dpmpp_sde",
+                                "dpmpp_2s_a", "unipc", "deis", "lcm", "tcd", "restart"}));
   for (const std::string& name : diffusion_sampler_names())
     EXPECT_FALSE(make_sampler({}, {.name = name, .steps = 7})->timesteps().empty()) << name;
   EXPECT_EQ(sampler_for_class("DDIMScheduler"), "ddim");
@@ -34,6 +37,47 @@ TEST(SamplerRegistry, EveryNameBuildsAndEveryClassNamesIt) {
   EXPECT_EQ(sampler_for_class("EulerAncestralDiscreteScheduler"), "euler_a");
   EXPECT_EQ(sampler_for_class("PNDMScheduler"), "pndm");
   EXPECT_EQ(sampler_for_class("DPMSolverMultistepScheduler"), "dpmpp_2m");
+  for (const SamplerInfo& entry : diffusion_samplers())
+    if (!entry.class_name.empty() && entry.name != "dpmpp_2m_sde") {
+      EXPECT_EQ(sampler_for_class(entry.class_name), entry.name);
+    }
+  EXPECT_FALSE(has_sampler_for_class(""));
+}
+
+TEST(SamplerRegistry, NamesOfTheThreeProgramsMeanTheSame) {
+  const std::pair<const char*, const char*> names[] = {{"DPM++ 2M SDE", "dpmpp_2m_sde"},
+                                                       {"dpmpp_2m_sde_gpu", "dpmpp_2m_sde"},
+                                                       {"DPM++ 2M", "dpmpp_2m"},
+                                                       {"DPMSolverMultistepScheduler", "dpmpp_2m"},
+                                                       {"Euler a", "euler_a"},
+                                                       {"EULER_ANCESTRAL", "euler_a"},
+                                                       {"PLMS", "pndm"},
+                                                       {"dpm_2_ancestral", "dpm2_a"},
+                                                       {"DPM++ 2S a", "dpmpp_2s_a"},
+                                                       {"uni_pc", "unipc"},
+                                                       {"unipcmultistepscheduler", "unipc"},
+                                                       {"DPM++ SDE", "dpmpp_sde"},
+                                                       {"heun", "heun"},
+                                                       {"dpm++ 3m sde", "dpmpp_3m_sde"}};
+  for (const auto& [name, canonical] : names) {
+    EXPECT_EQ(canonical_sampler(name), canonical) << name;
+    EXPECT_FALSE(make_sampler({}, {.name = name, .steps = 7})->timesteps().empty()) << name;
+  }
+  EXPECT_EQ(canonical_scheduler("SGM Uniform"), "sgm_uniform");
+  EXPECT_EQ(canonical_scheduler("Align Your Steps"), "ays");
+  EXPECT_EQ(canonical_scheduler("KARRAS"), "karras");
+  EXPECT_EQ(canonical_scheduler("Automatic"), "");
+  // Every name that the lists show leads back to its line.
+  for (const SamplerInfo& entry : diffusion_samplers()) {
+    EXPECT_EQ(canonical_sampler(entry.label), entry.name);
+    for (const std::string_view alias : entry.aliases)
+      EXPECT_EQ(canonical_sampler(alias), entry.name) << alias;
+  }
+  for (const SamplerInfo& entry : diffusion_schedulers()) {
+    EXPECT_EQ(canonical_scheduler(entry.label), entry.name);
+    for (const std::string_view alias : entry.aliases)
+      EXPECT_EQ(canonical_scheduler(alias), entry.name) << alias;
+  }
 }
 
 TEST(SamplerRegistry, UnknownNamesProposeTheNearest) {
@@ -46,13 +90,15 @@ TEST(SamplerRegistry, UnknownNamesProposeTheNearest) {
   EXPECT_TRUE(mentions(scheduler, "did you mean karras?")) << scheduler;
 }
 
-TEST(SamplerRegistry, KarrasGoesWithTheSamplersThatHaveIt) {
-  for (const std::string& name : diffusion_sampler_names()) {
-    const std::string message =
-        refusal({}, {.name = name, .scheduler = "karras", .steps = 7}, ErrorKind::kInvalidArgument);
-    EXPECT_EQ(message.empty(), name == "euler" || name == "dpmpp_2m") << name;
-    EXPECT_TRUE(message.empty() || mentions(message, "euler, dpmpp_2m")) << message;
-  }
+TEST(SamplerRegistry, EverySchedulerGoesWithTheSamplersOfSigma) {
+  for (const std::string& scheduler : diffusion_scheduler_names())
+    for (const SamplerInfo& sampler : diffusion_samplers()) {
+      const SamplerOptions options{
+          .name = std::string(sampler.name), .scheduler = scheduler, .steps = 7};
+      const std::string message = refusal({}, options, ErrorKind::kInvalidArgument);
+      EXPECT_EQ(message.empty(), sampler.takes_scheduler) << sampler.name << " " << message;
+      EXPECT_TRUE(message.empty() || mentions(message, "euler, euler_a")) << message;
+    }
 }
 
 TEST(SamplerRegistry, StepsOutsideTheTableAreRefused) {
@@ -84,17 +130,16 @@ TEST(SamplerRegistry, KeysThatNobodyImplementsAreRefusedOnlyWhereTheyAreRead) {
     const char* text;
     std::vector<std::string> readers;
   };
-  const Case cases[] = {{R"({"use_exponential_sigmas":true})", {"euler", "dpmpp_2m"}},
-                        {R"({"use_beta_sigmas":true})", {"euler", "dpmpp_2m"}},
-                        {R"({"final_sigmas_type":"one"})", {"euler", "dpmpp_2m"}},
-                        {R"({"interpolation_type":"cubic"})", {"euler"}},
-                        {R"({"timestep_type":"odd"})", {"euler"}},
-                        {R"({"use_lu_lambdas":true})", {"dpmpp_2m"}},
-                        {R"({"use_flow_sigmas":true})", {"dpmpp_2m"}},
-                        {R"({"variance_type":"learned"})", {"dpmpp_2m"}},
-                        {R"({"algorithm_type":"magic"})", {"dpmpp_2m"}},
-                        {R"({"solver_type":"magic"})", {"dpmpp_2m"}},
-                        {R"({"prediction_type":"sample"})", {"euler_a", "pndm"}}};
+  const Case cases[] = {
+      {R"({"final_sigmas_type":"one"})", {"euler", "dpmpp_2m", "dpmpp_2m_sde", "unipc"}},
+      {R"({"interpolation_type":"cubic"})", {"euler"}},
+      {R"({"timestep_type":"odd"})", {"euler"}},
+      {R"({"use_lu_lambdas":true})", {"dpmpp_2m", "dpmpp_2m_sde"}},
+      {R"({"use_flow_sigmas":true})", {"dpmpp_2m", "dpmpp_2m_sde", "unipc", "deis"}},
+      {R"({"variance_type":"learned"})", {"dpmpp_2m", "dpmpp_2m_sde", "ddpm"}},
+      {R"({"algorithm_type":"magic"})", {"dpmpp_2m", "deis"}},
+      {R"({"solver_type":"magic"})", {"dpmpp_2m", "dpmpp_2m_sde", "unipc", "deis"}},
+      {R"({"prediction_type":"sample"})", {"euler_a", "pndm", "dpm2", "dpm2_a", "dpmpp_sde"}}};
   for (const Case& c : cases) {
     const Json json = parse_json(c.text, "test");
     const NoiseScheduleConfig config = NoiseScheduleConfig::from_json(JsonObject(json, "test"));

@@ -70,8 +70,9 @@ class Ddim final : public Sampler {
 
 }  // namespace
 
-std::unique_ptr<Sampler> make_ddim(const NoiseScheduleConfig& config, int steps) {
-  return std::make_unique<Ddim>(config, steps);
+std::unique_ptr<Sampler> make_ddim(const NoiseScheduleConfig& config,
+                                   const SamplerOptions& options) {
+  return std::make_unique<Ddim>(config, options.steps);
 }
 
 }  // namespace tintype

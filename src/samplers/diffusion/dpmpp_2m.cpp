@@ -1,6 +1,9 @@
+// dpmpp_2m and dpmpp_2m_sde.
 // Multistep DPM-Solver: an exponential integrator in log(alpha/sigma), fitted to the last one, two
 // or three answers. By default order 2 on the predicted picture (DPM-Solver++ 2M); a checkpoint's
 // config may choose the noise form, the stochastic forms, another order or Heun's correction.
+// dpmpp_2m_sde is the stochastic form on the picture whatever the config says, on Brownian noise;
+// dpmpp_2m with a config that chooses it draws from the request's stream, as diffusers does.
 // source  Lu et al. 2022, arXiv:2206.00927 and arXiv:2211.01095; diffusers
 //         DPMSolverMultistepScheduler
 #include <algorithm>
@@ -11,9 +14,9 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "ops/ops.h"
-#include "samplers/diffusion/latent_math.h"
-#include "samplers/diffusion/sampler.h"
-#include "samplers/diffusion/sigmas.h"
+#include "samplers/diffusion/brownian_path.h"
+#include "samplers/diffusion/sigma_plan.h"
+#include "samplers/diffusion/solver_plan.h"
 
 namespace tintype {
 namespace {
@@ -39,29 +42,14 @@ struct Step {
   float noise_weight = 0;
 };
 
-// The reference evaluates these on float32 scalars; correctly rounded values are within an ulp of
-// torch's vectorised ones.
-float exp_f32(float value) { return static_cast<float>(std::exp(static_cast<double>(value))); }
-float log_f32(float value) { return static_cast<float>(std::log(static_cast<double>(value))); }
-
-/// A sigma as signal and noise level of unit variance, and their log ratio.
-struct Level {
-  explicit Level(float s)
-      : alpha(1 / std::sqrt(s * s + 1)),
-        sigma(s * alpha),
-        lambda(log_f32(alpha) - log_f32(sigma)) {}
-  SignalNoise signal_noise() const { return {alpha, sigma}; }
-  float alpha, sigma, lambda;
-};
-
 /// Weights of the polynomial's terms in a step of length h: of the newest answer (its value), of
 /// its slope and of its curvature.
 struct TermWeights {
   float x, value, slope, curvature, noise;
 };
 
-TermWeights term_weights(const SolverOptions& options, const Level& from, const Level& to, float h,
-                         int order) {
+TermWeights term_weights(const SolverOptions& options, const SolverLevel& from,
+                         const SolverLevel& to, float h, int order) {
   const bool midpoint = order == 2 && !options.heun;
   if (options.predicts_picture && !options.stochastic) {
     const float e = exp_f32(-h) - 1.0f;
@@ -84,8 +72,8 @@ TermWeights term_weights(const SolverOptions& options, const Level& from, const 
 }
 
 /// levels: of the step's end, its start, and of the answers before, as many as the order needs.
-Step make_step(const SolverOptions& options, std::span<const Level> levels, int order) {
-  const Level &to = levels[0], &from = levels[1];
+Step make_step(const SolverOptions& options, std::span<const SolverLevel> levels, int order) {
+  const SolverLevel &to = levels[0], &from = levels[1];
   const float h = to.lambda - from.lambda;
   const TermWeights terms = term_weights(options, from, to, h, order);
   Step step{order, terms.x, {terms.value, 0, 0}, terms.noise};
@@ -137,109 +125,62 @@ SolverOptions solver_options(const NoiseScheduleConfig& config) {
 }
 
 void require_supported(const NoiseScheduleConfig& config) {
-  require_known_sigmas(kName, config);
   // Karras spacing wins over these in the reference.
-  const bool own_timesteps = !config.use_karras_sigmas;
-  if (own_timesteps && config.use_lu_lambdas)
+  if (!config.use_karras_sigmas && config.use_lu_lambdas)
     fail(ErrorKind::kUnsupported, kName, "use_lu_lambdas must be false, got true");
-  if (config.use_flow_sigmas)
-    fail(ErrorKind::kUnsupported, kName,
-         "use_flow_sigmas must be false, got true; the checkpoint is of the flow-matching family");
   if (config.variance_type)
     fail(ErrorKind::kUnsupported, kName, "variance_type must be absent, got \"",
          printable(*config.variance_type, 80),
          "\"; models that predict variance are not supported");
 }
 
-/// Timesteps before Karras spacing: as elsewhere, but as if there were one step more and its last
-/// level were left out, and without the levels below lambda_min_clipped.
-std::vector<double> solver_timesteps(const NoiseScheduleConfig& config, int steps,
-                                     std::span<const float> table) {
-  int last = config.num_train_timesteps;
-  const auto clipped = static_cast<float>(config.lambda_min_clipped);
-  for (const float alpha : table) {
-    const float lambda = log_f32(std::sqrt(alpha)) - log_f32(std::sqrt(1 - alpha));
-    if (lambda < clipped) --last;
-  }
-  TT_REQUIRE(last > 0, kName, "lambda_min_clipped must leave some of the noise levels, got ",
-             config.lambda_min_clipped);
-  std::vector<double> result;
-  switch (config.timestep_spacing.value_or(TimestepSpacing::kLinspace)) {
-    case TimestepSpacing::kLinspace:
-      result = linspace_whole(last - 1, steps + 1);
-      break;
-    case TimestepSpacing::kLeading:
-      for (int64_t i = 0, ratio = last / (steps + 1); i <= steps; ++i)
-        result.push_back(static_cast<double>(i * ratio + config.steps_offset.value_or(0)));
-      break;
-    case TimestepSpacing::kTrailing:
-      return trailing_timesteps(last, static_cast<double>(config.num_train_timesteps) / steps);
-  }
-  result.erase(result.begin());
-  std::reverse(result.begin(), result.end());
-  return result;
-}
-
 class DpmSolverMultistep final : public Sampler {
  public:
-  DpmSolverMultistep(const NoiseScheduleConfig& config, int steps)
+  DpmSolverMultistep(const NoiseScheduleConfig& config, const SamplerOptions& options,
+                     bool brownian)
       : config_(config), options_(solver_options(config)) {
     require_supported(config);
-    const std::vector<float> table = alphas_cumprod(config, {.keep_last_positive = true});
-    choose_levels(steps, table);
-    plan_steps(steps);
+    plan_ = solver_plan(config,
+                        {.sampler = kName,
+                         .table = {.keep_last_positive = true},
+                         .clips_lambda = true,
+                         .cosine_karras_is_cut = true},
+                        options);
+    if (brownian) noise_.emplace(options, std::max(plan_.table_max, plan_.sigmas.front()));
+    plan_steps(options.steps);
   }
 
-  std::span<const float> timesteps() const override { return timesteps_; }
+  std::span<const float> timesteps() const override { return plan_.timesteps; }
 
   Tensor step(const Tensor& model_output, int i, const Tensor& x,
               const NoiseSource& noise) override {
     const Step& step = steps_[static_cast<size_t>(i)];
-    outputs_.push_front(converted(model_output, Level(sigmas_[static_cast<size_t>(i)]), x));
+    outputs_.push_front(
+        converted(model_output, SolverLevel(plan_.sigmas[static_cast<size_t>(i)]), x));
     if (outputs_.size() > static_cast<size_t>(options_.order)) outputs_.pop_back();
     std::vector<WeightedTerm> terms = {{step.x_weight, &x}};
     for (size_t k = 0; k < static_cast<size_t>(step.order); ++k)
       terms.push_back({step.output_weights[k], &outputs_[k]});
     if (!options_.stochastic) return ops::weighted_sum(terms);
-    const Tensor fresh = ops::to_device(noise(x.shape()), x.device());
+    const float from = plan_.sigmas[static_cast<size_t>(i)];
+    const float to = plan_.sigmas[static_cast<size_t>(i) + 1];
+    const Tensor fresh =
+        noise_ ? noise_->between(x, from, to, noise) : ops::to_device(noise(x.shape()), x.device());
     terms.push_back({step.noise_weight, &fresh});
     return ops::weighted_sum(terms);
   }
 
  private:
-  void choose_levels(int steps, const std::vector<float>& table) {
-    const std::vector<float> levels = sigmas_of(table);
-    std::vector<double> sigmas, times;
-    if (config_.use_karras_sigmas) {
-      sigmas = karras_sigmas(karras_range(config_, levels.back(), levels.front()), steps);
-      const std::vector<float> log_levels = log_of(levels);
-      const bool fractional = config_.beta_schedule == BetaSchedule::kSquaredCosCapV2;
-      for (const double sigma : sigmas) {
-        const double t = sigma_to_timestep(sigma, log_levels);
-        times.push_back(fractional ? t : std::nearbyint(t));
-      }
-    } else {
-      times = solver_timesteps(config_, steps, table);
-      for (const double t : times) sigmas.push_back(interpolate(levels, t));
-    }
-    // Stored as whole numbers by the reference, which cuts the cosine schedule's fractions off.
-    // When that makes the first two equal (always, for cosine with Karras), its step counter starts
-    // at the second and the run fails at the end; ours starts at the first, as the reference does
-    // once set_begin_index(0) was called.
-    for (const double t : times) timesteps_.push_back(static_cast<float>(std::trunc(t)));
-    sigmas_.assign(sigmas.begin(), sigmas.end());
-    sigmas_.push_back(last_sigma(kName, config_.final_sigmas_type.value_or("zero"), table));
-  }
-
   void plan_steps(int steps) {
-    const int calls = static_cast<int>(timesteps_.size());
+    const int calls = static_cast<int>(plan_.timesteps.size());
     for (int i = 0; i < calls; ++i) {
       const bool few = options_.lower_order_final && calls < 15;
       int order = std::min(options_.order, i + 1);
       if (i == calls - 1 && (options_.euler_at_final || few || options_.ends_at_zero)) order = 1;
       if (i == calls - 2 && few) order = std::min(order, 2);
-      std::vector<Level> levels;
-      for (int k = 0; k <= order; ++k) levels.emplace_back(sigmas_[static_cast<size_t>(i + 1 - k)]);
+      std::vector<SolverLevel> levels;
+      for (int k = 0; k <= order; ++k)
+        levels.emplace_back(plan_.sigmas[static_cast<size_t>(i + 1 - k)]);
       // Without a distance between levels there is no slope: the reference divides by zero here and
       // returns NaN, or fails past the end of its table. The midpoint form needs no length of its
       // own step.
@@ -253,7 +194,7 @@ class DpmSolverMultistep final : public Sampler {
   }
 
   /// The answer as the quantity that the solver integrates.
-  Tensor converted(const Tensor& model_output, const Level& level, const Tensor& x) const {
+  Tensor converted(const Tensor& model_output, const SolverLevel& level, const Tensor& x) const {
     const SignalNoise here = level.signal_noise();
     const PredictionType type = config_.prediction_type;
     const ThresholdOptions threshold{
@@ -272,16 +213,24 @@ class DpmSolverMultistep final : public Sampler {
 
   NoiseScheduleConfig config_;
   SolverOptions options_;
-  std::vector<float> timesteps_;
-  std::vector<float> sigmas_;   // one more than the calls: the level after the last
-  std::vector<Step> steps_;     // per call
-  std::deque<Tensor> outputs_;  // converted answers, newest first
+  SolverPlan plan_;
+  std::optional<SolverNoise> noise_;  // unset: the request's stream
+  std::vector<Step> steps_;           // per call
+  std::deque<Tensor> outputs_;        // converted answers, newest first
 };
 
 }  // namespace
 
-std::unique_ptr<Sampler> make_dpmpp_2m(const NoiseScheduleConfig& config, int steps) {
-  return std::make_unique<DpmSolverMultistep>(config, steps);
+std::unique_ptr<Sampler> make_dpmpp_2m(const NoiseScheduleConfig& config,
+                                       const SamplerOptions& options) {
+  return std::make_unique<DpmSolverMultistep>(config, options, /*brownian=*/false);
+}
+
+std::unique_ptr<Sampler> make_dpmpp_2m_sde(const NoiseScheduleConfig& config,
+                                           const SamplerOptions& options) {
+  NoiseScheduleConfig stochastic = config;
+  stochastic.algorithm_type = "sde-dpmsolver++";
+  return std::make_unique<DpmSolverMultistep>(stochastic, options, /*brownian=*/true);
 }
 
 }  // namespace tintype

@@ -8,6 +8,7 @@
 #include "ops/ops.h"
 #include "samplers/diffusion/latent_math.h"
 #include "samplers/diffusion/sampler.h"
+#include "samplers/diffusion/schedules.h"
 #include "samplers/diffusion/sigmas.h"
 
 namespace tintype {
@@ -24,27 +25,33 @@ void require_text(std::string_view key, std::string_view value, std::string_view
 
 class Euler final : public Sampler {
  public:
-  Euler(const NoiseScheduleConfig& config, int steps)
+  Euler(const NoiseScheduleConfig& config, const SamplerOptions& options)
       : prediction_(config.prediction_type),
         spacing_(config.timestep_spacing.value_or(TimestepSpacing::kLinspace)) {
-    require_known_sigmas(kName, config);
+    require_one_spacing(kName, config);
     require_text("interpolation_type", config.interpolation_type, "linear", "log_linear");
     require_text("timestep_type", config.timestep_type, "discrete", "continuous");
     const std::vector<float> table = alphas_cumprod(config, {.keep_last_positive = true});
     const std::vector<float> levels = sigmas_of(table);
     for (const double t : spaced_timesteps(config.num_train_timesteps,
                                            {.spacing = spacing_,
-                                           .steps = steps,
+                                           .steps = options.steps,
                                            .steps_offset = config.steps_offset.value_or(0),
                                            .rounding = TimestepRounding::kFractional}))
       timesteps_.push_back(static_cast<float>(t));
-    std::vector<double> sigmas = spaced_sigmas(config, levels, steps);
-    if (config.use_karras_sigmas) {
-      sigmas = karras_sigmas(karras_range(config, sigmas.front(), sigmas.back()), steps);
+    std::vector<double> sigmas = spaced_sigmas(config, levels, options.steps);
+    const std::vector<double> requested =
+        requested_sigmas(config, options, levels, {sigmas.front(), sigmas.back()});
+    if (!requested.empty()) {
+      sigmas = requested;
       const std::vector<float> log_levels = log_of(levels);
+      const bool whole = has_whole_timesteps(options.scheduler);
+      if (whole) spacing_ = TimestepSpacing::kLeading;  // ComfyUI's start: sqrt(sigma^2 + 1)
       timesteps_.clear();
-      for (const double sigma : sigmas)
-        timesteps_.push_back(static_cast<float>(sigma_to_timestep(sigma, log_levels)));
+      for (const double sigma : sigmas) {
+        const double t = sigma_to_timestep(sigma, log_levels);
+        timesteps_.push_back(static_cast<float>(whole ? std::nearbyint(t) : t));
+      }
     }
     sigmas_.assign(sigmas.begin(), sigmas.end());
     sigmas_.push_back(last_sigma(kName, config.final_sigmas_type.value_or("zero"), table));
@@ -92,8 +99,9 @@ class Euler final : public Sampler {
 
 }  // namespace
 
-std::unique_ptr<Sampler> make_euler(const NoiseScheduleConfig& config, int steps) {
-  return std::make_unique<Euler>(config, steps);
+std::unique_ptr<Sampler> make_euler(const NoiseScheduleConfig& config,
+                                    const SamplerOptions& options) {
+  return std::make_unique<Euler>(config, options);
 }
 
 }  // namespace tintype

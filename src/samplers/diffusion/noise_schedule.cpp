@@ -76,8 +76,7 @@ void read_table_keys(const JsonObject& json, NoiseScheduleConfig& config) {
   config.num_train_timesteps = read_integer(json, "num_train_timesteps", 1, 100000).value_or(1000);
   config.beta_start = read_number(json, "beta_start", 0, 1);
   config.beta_end = read_number(json, "beta_end", 0, 1);
-  if (const auto schedule = read_enum(json, "beta_schedule", kBetaSchedules))
-    config.beta_schedule = *schedule;
+  config.beta_schedule = read_enum(json, "beta_schedule", kBetaSchedules);
   if (json.has("trained_betas")) {
     config.trained_betas = json.numbers("trained_betas", 0, 1);
     if (config.trained_betas.empty())
@@ -108,6 +107,12 @@ void read_solver_keys(const JsonObject& json, NoiseScheduleConfig& config) {
   config.lambda_min_clipped =
       json.number("lambda_min_clipped", -kHuge, kHuge, config.lambda_min_clipped);
   config.variance_type = read_text(json, "variance_type");
+  config.predict_x0 = json.boolean("predict_x0", true);
+  if (json.has("disable_corrector"))
+    config.disable_corrector = json.integers("disable_corrector", 0, 100000, 100000);
+  config.original_inference_steps =
+      read_integer(json, "original_inference_steps", 1, 100000).value_or(50);
+  config.timestep_scaling = json.number("timestep_scaling", 0, kHuge, 10.0);
 }
 
 /// Replaces the bare token -Infinity after the key lambda_min_clipped by null, which stands for the
@@ -130,12 +135,13 @@ double cosine_alpha_bar(double t) {
   return c * c;
 }
 
-std::vector<float> betas_of(const NoiseScheduleConfig& config) {
+std::vector<float> betas_of(const NoiseScheduleConfig& config, const NoiseTableOptions& options) {
   if (!config.trained_betas.empty())
     return std::vector<float>(config.trained_betas.begin(), config.trained_betas.end());
   const int count = config.num_train_timesteps;
-  const double start = config.beta_start.value_or(0.0001), end = config.beta_end.value_or(0.02);
-  switch (config.beta_schedule) {
+  const double start = config.beta_start.value_or(options.beta_start);
+  const double end = config.beta_end.value_or(options.beta_end);
+  switch (config.beta_schedule.value_or(options.beta_schedule)) {
     case BetaSchedule::kLinear:
       return torch_linspace(static_cast<float>(start), static_cast<float>(end), count);
     case BetaSchedule::kScaledLinear: {
@@ -225,7 +231,7 @@ NoiseScheduleConfig NoiseScheduleConfig::from_file(const std::filesystem::path& 
 
 std::vector<float> alphas_cumprod(const NoiseScheduleConfig& config,
                                   const NoiseTableOptions& options) {
-  std::vector<float> betas = betas_of(config);
+  std::vector<float> betas = betas_of(config, options);
   const bool rescale = options.honour_rescale && config.rescale_betas_zero_snr;
   if (rescale) betas = rescaled_to_zero_snr(betas);
   std::vector<float> table = cumulative_product_of_complement(betas);

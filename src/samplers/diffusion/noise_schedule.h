@@ -31,7 +31,7 @@ struct NoiseScheduleConfig {
 
   std::optional<double> beta_start;  ///< in [0,1], like every beta
   std::optional<double> beta_end;
-  BetaSchedule beta_schedule = BetaSchedule::kLinear;
+  std::optional<BetaSchedule> beta_schedule;
   std::vector<double> trained_betas;  ///< when not empty, used instead of the three above
   bool rescale_betas_zero_snr = false;
 
@@ -70,6 +70,14 @@ struct NoiseScheduleConfig {
   double lambda_min_clipped = -std::numeric_limits<double>::infinity();
   std::optional<std::string> variance_type;
 
+  // UniPC.
+  bool predict_x0 = true;
+  std::vector<int64_t> disable_corrector;  ///< steps whose answer does not correct them
+
+  // Consistency models (LCM, TCD).
+  int original_inference_steps = 50;  ///< 1..100000
+  double timestep_scaling = 10.0;
+
   /// throws kCorruptFile, kUnsupported (an unknown beta schedule, prediction or spacing)
   static NoiseScheduleConfig from_json(const JsonObject& json);
   /// Also accepts the one departure from JSON that diffusers writes into these files: the number
@@ -82,6 +90,9 @@ struct NoiseTableOptions {
   bool honour_rescale = true;  ///< false: the class has no rescale_betas_zero_snr (PNDM)
   /// Keep the last level of a rescaled table at 2^-24, so that its sigma stays finite.
   bool keep_last_positive = false;
+  /// What the class takes for keys that the file lacks.
+  double beta_start = 0.0001, beta_end = 0.02;
+  BetaSchedule beta_schedule = BetaSchedule::kLinear;
 };
 
 /// Fraction of signal variance left after each training timestep, falling: [num_train_timesteps].

@@ -163,8 +163,9 @@ class Pndm final : public Sampler {
 
 }  // namespace
 
-std::unique_ptr<Sampler> make_pndm(const NoiseScheduleConfig& config, int steps) {
-  return std::make_unique<Pndm>(config, steps);
+std::unique_ptr<Sampler> make_pndm(const NoiseScheduleConfig& config,
+                                   const SamplerOptions& options) {
+  return std::make_unique<Pndm>(config, options.steps);
 }
 
 }  // namespace tintype

@@ -40,13 +40,39 @@ class Sampler {
                       const NoiseSource& noise) = 0;
 };
 
+/// Standard normal noise for a stochastic solver's step between two noise levels.
+using StepNoise = std::function<Tensor(const Shape& shape, float sigma_from, float sigma_to)>;
+
 struct SamplerOptions {
-  std::string name = {};       ///< "ddim", "euler", ...
-  std::string scheduler = {};  ///< "" is the checkpoint's own spacing of noise levels; "karras"
-  int steps = 20;              ///< 1..num_train_timesteps
+  std::string name = {};  ///< "ddim", "DPM++ 2M", ...: see diffusion_samplers()
+  std::string scheduler =
+      {};             ///< "" is the checkpoint's own spacing of noise levels; "karras", ...
+  int steps = 20;     ///< 1..num_train_timesteps
+  bool sdxl = false;  ///< which of ays' two published tables the checkpoint takes
+  /// The dpmpp_*sde samplers' noise; when empty, a Brownian path (brownian_path.h) keyed by one
+  /// draw from the request's stream. For tests, which inject the reference's.
+  StepNoise step_noise = {};
 };
 
-/// throws kInvalidArgument: unknown name (with the nearest), a scheduler this sampler lacks, steps,
+/// One line of the table of samplers, or of schedulers. Views into static text.
+struct SamplerInfo {
+  std::string_view name;        ///< canonical
+  std::string_view label;       ///< as A1111 and galleries write it
+  std::string_view class_name;  ///< diffusers class whose rule it is; "" for k-diffusion's
+  std::vector<std::string_view> aliases;  ///< further names in ComfyUI, A1111 and diffusers
+  bool takes_scheduler = true;            ///< has schedulers other than the checkpoint's spacing
+};
+std::vector<SamplerInfo> diffusion_samplers();
+std::vector<SamplerInfo> diffusion_schedulers();
+
+/// The canonical name for any name or alias, whatever its case, spaces, hyphens and underscores
+/// ("DPM++ 2M SDE" is dpmpp_2m_sde). throws kInvalidArgument proposing the nearest
+std::string canonical_sampler(std::string_view name);
+/// The same for schedulers; "" and the names of the checkpoint's own spacing ("automatic") are "".
+std::string canonical_scheduler(std::string_view name);
+
+/// Names may be aliases. throws kInvalidArgument: unknown name, a scheduler this sampler lacks,
+/// steps,
 ///        also when the checkpoint's spacing leaves no room for so many steps;
 ///        kUnsupported: the config asks for what this sampler does not do
 std::unique_ptr<Sampler> make_sampler(const NoiseScheduleConfig& config,

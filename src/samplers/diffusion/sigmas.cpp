@@ -130,13 +130,4 @@ float level_at(std::string_view sampler, std::span<const float> table, int64_t t
   return table[static_cast<size_t>(t < 0 ? t + size : t)];
 }
 
-void require_known_sigmas(std::string_view sampler, const NoiseScheduleConfig& config) {
-  const char* unknown = config.use_exponential_sigmas ? "use_exponential_sigmas"
-                        : config.use_beta_sigmas      ? "use_beta_sigmas"
-                                                      : nullptr;
-  if (unknown != nullptr)
-    fail(ErrorKind::kUnsupported, sampler, "the checkpoint's scheduler config sets ", unknown,
-         "; supported spacings of sigma are its own timesteps and karras");
-}
-
 }  // namespace tintype

@@ -68,7 +68,4 @@ float start_sigma(std::span<const float> sigmas, TimestepSpacing spacing);
 /// and `steps` when a run would leave the table, where the reference raises IndexError.
 float level_at(std::string_view sampler, std::span<const float> table, int64_t t, int steps);
 
-/// Throws kUnsupported when the config asks for sigmas that no sampler here computes.
-void require_known_sigmas(std::string_view sampler, const NoiseScheduleConfig& config);
-
 }  // namespace tintype
