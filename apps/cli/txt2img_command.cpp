@@ -263,7 +263,29 @@ void add_picture_flags(CLI::App& command, TextToImageRequest& request) {
       command, "-s,--seed",
       [&request](const std::string& text) { request.seed = parse_seed("--seed", text); },
       "Start of the noise, 0 to 2^64-1 (default: drawn and printed)", "N");
-  command.add_option("--rng", request.rng, "Noise contract: torch is PyTorch's CPU generator")
+  command
+      .add_option("--syntax", request.prompt_syntax,
+                  "How prompts are read: plain, or a1111 or comfy for (weights:1.2), BREAK, "
+                  "[editing:by:0.5] and prompts beyond one window; see `tintype tokens`")
+      ->type_name("NAME")
+      ->capture_default_str();
+  add_parsed(
+      command, "--variation-seed",
+      [&request](const std::string& text) {
+        request.variation_seed = parse_seed("--variation-seed", text);
+      },
+      "A second seed, mixed in by --variation-strength", "N");
+  add_parsed(
+      command, "--variation-strength",
+      [&request](const std::string& text) {
+        request.variation_strength =
+            static_cast<float>(parse_number("--variation-strength", text, 0, 1));
+      },
+      "0 keeps to --seed, 1 to --variation-seed (default: 0)", "X");
+  command
+      .add_option("--rng", request.rng,
+                  "Noise contract: torch is PyTorch's CPU generator (diffusers, ComfyUI), philox its "
+                  "GPU generator (A1111)")
       ->type_name("NAME")
       ->capture_default_str();
 }

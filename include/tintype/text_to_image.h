@@ -44,7 +44,13 @@ struct TextToImageRequest {
   std::string sampler = {};              ///< "" is the checkpoint's own; see sampler_names()
   std::string scheduler = {};            ///< "" is the checkpoint's own spacing; see scheduler_names()
   std::optional<uint64_t> seed = {};     ///< unset: drawn once and returned with the picture
-  std::string rng = "torch";             ///< noise contract: "torch" is PyTorch's CPU generator
+  /// How the prompts are read: "plain" (every character is text, as diffusers), "a1111" or "comfy"
+  /// (weights, BREAK, editing, windows beyond the first); see docs/prompts.md
+  std::string prompt_syntax = "plain";
+  /// Noise contract: "torch" is PyTorch's CPU generator, "philox" its GPU generator (A1111)
+  std::string rng = "torch";
+  uint64_t variation_seed = 0;           ///< mixed into the start noise by variation_strength
+  float variation_strength = 0;          ///< 0..1
 };
 
 /// The request with every default filled in: what was really drawn.
@@ -57,7 +63,10 @@ struct TextToImageSettings {
   SizeConditioning size_conditioning;    ///< every member set
   std::string sampler, scheduler;
   uint64_t seed = 0;
+  std::string prompt_syntax = "plain";
   std::string rng;
+  uint64_t variation_seed = 0;
+  float variation_strength = 0;
   std::string model_name;                ///< the checkpoint's folder name
   std::string refiner_name;              ///< "": no refiner, and the next two are not read
   std::string refiner_sampler;

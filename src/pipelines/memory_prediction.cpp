@@ -2,6 +2,7 @@
 
 #include "backend/meta/meta_backend.h"
 #include "ops/ops.h"
+#include "pipelines/prompt_encoding.h"
 #include "pipelines/text_to_image.h"
 
 namespace tintype {
@@ -18,7 +19,7 @@ MemoryPrediction predict_memory(const DiffusionModel& meta, uint64_t weight_byte
   const MetaMemory memory;
   TextToImageSettings settings;
   settings.guidance_scale = size.guidance ? 2.0f : 1.0f;
-  const Conditioning conditioning = encode_prompt(meta, settings);
+  const Conditioning conditioning = encode_prompts(meta, settings).variants.front();
   const auto& codec = meta.codec->traits();
   const auto latents = [&](int64_t channels) {
     return ops::empty(

@@ -45,7 +45,11 @@ std::string parameters_text(const TextToImageSettings& s) {
   return text + cat("Steps: ", s.steps, ", Sampler: ", label_in(diffusion_samplers(), s.sampler),
                     scheduler, ", CFG scale: ", s.guidance_scale, ", Seed: ", s.seed,
                     ", Size: ", s.width_px, "x", s.height_px, ", Model: ", s.model_name,
-                    ", RNG: ", s.rng == "torch" ? "CPU" : s.rng);
+                    ", RNG: ", s.rng == "torch" ? "CPU" : "NV",
+                    s.variation_strength > 0 ? cat(", Variation seed: ", s.variation_seed,
+                                                   ", Variation seed strength: ",
+                                                   s.variation_strength)
+                                             : "");
 }
 
 std::string settings_json(const TextToImageSettings& s) {
@@ -62,9 +66,14 @@ std::string settings_json(const TextToImageSettings& s) {
                                  {"sampler", s.sampler},
                                  {"scheduler", s.scheduler},
                                  {"seed", s.seed},
+                                 {"prompt_syntax", s.prompt_syntax},
                                  {"rng", s.rng},
                                  {"model", s.model_name},
                                  {"prompt_truncated", s.prompt_truncated}};
+  if (s.variation_strength > 0) {
+    json["variation_seed"] = s.variation_seed;
+    json["variation_strength"] = s.variation_strength;
+  }
   if (!s.refiner_name.empty()) {
     json["refiner"] = s.refiner_name;
     json["refiner_sampler"] = s.refiner_sampler;

@@ -7,8 +7,10 @@
 
 #include "backend/registry.h"
 #include "base/text.h"
-#include "base/torch_rng.h"
 #include "ops/ops.h"
+#include "pipelines/noise.h"
+#include "pipelines/prompt_encoding.h"
+#include "prompts/prompt_syntax.h"
 
 namespace tintype {
 namespace {
@@ -48,28 +50,17 @@ std::string checked_name(const char* field, const std::string& name,
 }
 
 std::string checked_sampler(const DiffusionModel& model, const std::string& wanted) {
-  return wanted.empty() ? sampler_for_class(model.schedule.class_name)
-                        : checked_name("sampler", wanted, diffusion_sampler_names());
+  return wanted.empty() ? sampler_for_class(model.schedule.class_name) : canonical_sampler(wanted);
 }
 
 std::unique_ptr<Sampler> sampler_of(const DiffusionModel& model, const TextToImageSettings& s,
                                     const std::string& name) {
   return make_sampler(model.traits.corrects_schedule ? stable_diffusion_config(model.schedule, name)
                                                      : model.schedule,
-                      {.name = name, .scheduler = s.scheduler, .steps = s.steps});
-}
-
-/// Noise as PyTorch draws it for [1,C,H,W], laid out [1,H,W,C].
-Tensor draw_noise(TorchRng& rng, const Shape& shape) {
-  const int64_t positions = shape[1] * shape[2], channels = shape[3];
-  std::vector<float> planes(static_cast<size_t>(shape.numel()));
-  rng.randn(planes);
-  Tensor noise = empty_host(shape);
-  float* out = noise.mutable_data<float>();
-  for (int64_t c = 0; c < channels; ++c)
-    for (int64_t p = 0; p < positions; ++p)
-      out[p * channels + c] = planes[static_cast<size_t>(c * positions + p)];
-  return noise;
+                      {.name = name,
+                       .scheduler = s.scheduler,
+                       .steps = s.steps,
+                       .sdxl = model.network->traits().added_width > 0});
 }
 
 int checked_clip_skip(const DiffusionModel& model, int clip_skip) {
@@ -140,28 +131,23 @@ int calls_before(const DiffusionModel& model, const Sampler& sampler, double sta
       std::count_if(times.begin(), times.end(), [&](float t) { return t >= cutoff; }));
 }
 
-/// True when the prompt is longer than the window of one of the towers.
-bool truncates(const DiffusionModel& model, const std::string& prompt) {
-  return std::any_of(model.text_towers.begin(), model.text_towers.end(), [&](const auto& tower) {
-    return tower.tokenizer.encode_window(prompt).truncated;
-  });
-}
-
 /// One network's part of a run: calls first..last-1 of its sampler.
 struct Part {
   const DiffusionModel& model;
-  Conditioning conditioning;
+  PromptConditioning prompts;
   std::unique_ptr<Sampler> sampler;
   int first = 0, last = 0;
 };
+
+int calls_of(const Part& part) { return static_cast<int>(part.sampler->timesteps().size()); }
 
 /// The networks of a run in their order, their prompts encoded.
 std::vector<Part> plan(const DiffusionModel& model, const TextToImageSettings& s,
                        const DiffusionModel* refiner) {
   std::vector<Part> parts;
   const auto add = [&](const DiffusionModel& m, const std::string& sampler) {
-    parts.push_back({m, encode_prompt(m, s), sampler_of(m, s, sampler)});
-    parts.back().last = static_cast<int>(parts.back().sampler->timesteps().size());
+    parts.push_back({m, encode_prompts(m, s), sampler_of(m, s, sampler)});
+    parts.back().last = calls_of(parts.back());
   };
   add(model, s.sampler);
   if (!refiner) return parts;
@@ -169,44 +155,6 @@ std::vector<Part> plan(const DiffusionModel& model, const TextToImageSettings& s
   add(*refiner, s.refiner_sampler);
   parts[1].first = calls_before(*refiner, *parts[1].sampler, s.refiner_start);
   return parts;
-}
-
-/// One text through every tower: features joined along the width, pooled ones where a tower has
-/// them.
-TextFeatures encode_text(const DiffusionModel& model, const std::string& text, int clip_skip) {
-  const TextOptions options{.skipped_layers = model.traits.skipped_text_layers + clip_skip,
-                            .final_layer_norm = model.traits.final_layer_norm};
-  TextFeatures all;
-  for (const DiffusionModel::TextTower& tower : model.text_towers) {
-    const ClipTokens tokens = tower.tokenizer.encode_window(text);
-    const Tensor ids =
-        host_tensor(Shape{1, tower.tokenizer.window()}, std::span<const int32_t>(tokens.ids));
-    const TextFeatures one = tower.encoder->encode(ops::to_device(ids, model.device), options);
-    all.hidden = all.hidden.defined() ? ops::concat_last(all.hidden, one.hidden) : one.hidden;
-    if (one.pooled.defined() && !all.pooled.defined()) all.pooled = one.pooled;
-  }
-  return all;
-}
-
-Tensor zeros_like(const Tensor& x) {
-  if (!x.defined()) return {};
-  const std::vector<float> zeros(static_cast<size_t>(x.numel()), 0.0f);
-  return ops::to_device(host_tensor(x.shape(), std::span<const float>(zeros)), x.device());
-}
-
-/// One row of what the network is told of sizes: `count` numbers, see
-/// DiffusionModel::time_id_count.
-std::vector<float> time_ids(const SizeConditioning& s, int64_t count, float score) {
-  const std::vector<int> sizes = {s.original_height_px.value_or(0), s.original_width_px.value_or(0),
-                                  s.crop_top_px, s.crop_left_px};
-  std::vector<float> row(sizes.begin(), sizes.end());
-  if (count == static_cast<int64_t>(row.size()) + 1) {
-    row.push_back(score);
-  } else {
-    row.push_back(static_cast<float>(s.target_height_px.value_or(0)));
-    row.push_back(static_cast<float>(s.target_width_px.value_or(0)));
-  }
-  return row;
 }
 
 /// Standard deviation of all elements with Bessel's correction, as torch.std.
@@ -260,39 +208,23 @@ TextToImageSettings resolve_settings(const DiffusionModel& model, const TextToIm
   s.clip_skip = checked_clip_skip(model, request.clip_skip);
   s.size_conditioning = checked_size_conditioning(request.size_conditioning, s);
   s.sampler = checked_sampler(model, request.sampler);
-  s.scheduler = request.scheduler;
-  if (!s.scheduler.empty()) checked_name("scheduler", s.scheduler, diffusion_scheduler_names());
+  s.scheduler = canonical_scheduler(request.scheduler);
   // Steps and scheduler that this sampler or this checkpoint lacks are refused here, before any
   // work.
   sampler_of(model, s, s.sampler);
   if (refiner) resolve_refiner(*refiner, model, request, s);
-  s.rng = checked_name("rng", request.rng, {"torch"});
+  s.prompt_syntax = checked_name("prompt_syntax", request.prompt_syntax, prompt_syntax_names());
+  TT_REQUIRE(request.prompt.size() <= kMaxPromptBytes &&
+                 s.negative_prompt.value_or("").size() <= kMaxPromptBytes,
+             "prompt", "must have at most ", kMaxPromptBytes, " bytes");
+  s.rng = checked_name("rng", request.rng, noise_names());
+  s.variation_seed = request.variation_seed;
+  s.variation_strength = request.variation_strength;
+  TT_REQUIRE(s.variation_strength >= 0 && s.variation_strength <= 1, "variation_strength",
+             "must be in 0..1, got ", s.variation_strength);
   s.seed = request.seed ? *request.seed : std::random_device{}();
   s.model_name = model.name;
   return s;
-}
-
-Conditioning encode_prompt(const DiffusionModel& model, const TextToImageSettings& settings) {
-  const bool guided = settings.guidance_scale > 1.0f;
-  TextFeatures features = encode_text(model, settings.prompt, settings.clip_skip);
-  if (guided) {
-    const bool zeros = !settings.negative_prompt && model.traits.zero_absent_negative;
-    const TextFeatures negative =
-        zeros ? TextFeatures{zeros_like(features.hidden), zeros_like(features.pooled)}
-              : encode_text(model, settings.negative_prompt.value_or(""), 0);
-    features.hidden = ops::concat_first(negative.hidden, features.hidden);
-    if (features.pooled.defined())
-      features.pooled = ops::concat_first(negative.pooled, features.pooled);
-  }
-  const int64_t count = model.time_id_count();
-  if (count == 0) return {.context = features.hidden};
-  const SizeConditioning& size = settings.size_conditioning;
-  std::vector<float> ids;
-  if (guided) ids = time_ids(size, count, size.negative_aesthetic_score);
-  for (const float id : time_ids(size, count, size.aesthetic_score)) ids.push_back(id);
-  return {.context = features.hidden,
-          .pooled = features.pooled,
-          .time_ids = host_tensor(Shape{guided ? 2 : 1, count}, std::span<const float>(ids))};
 }
 
 Tensor predict(const DiffusionModel& model, const Tensor& latents, float timestep,
@@ -325,18 +257,20 @@ TextToImageResult text_to_image(const DiffusionModel& model, TextToImageSettings
   const Backend& backend = backend_for(model.device);
 
   run.report(Stage::kEncodePrompt, 0, 1);
-  for (const DiffusionModel* each : {&model, refiner})
-    if (each) settings.prompt_truncated |= truncates(*each, settings.prompt);
   const std::vector<Part> parts = plan(model, settings, refiner);
+  for (const Part& part : parts) settings.prompt_truncated |= part.prompts.truncated;
   run.report(Stage::kEncodePrompt, 1, 1);
   timings.encode_prompt_s = stage.lap();
 
   const int64_t factor = model.codec->traits().factor;
   const Shape shape{1, settings.height_px / factor, settings.width_px / factor,
                     model.codec->traits().latent_channels};
-  TorchRng rng(settings.seed);
-  const NoiseSource noise = [&](const Shape& wanted) { return draw_noise(rng, wanted); };
-  const Tensor start = ops::to_device(noise(shape), model.device);
+  LatentNoise stream({.rng = settings.rng,
+                      .seed = settings.seed,
+                      .variation_seed = settings.variation_seed,
+                      .variation_strength = settings.variation_strength});
+  const NoiseSource noise = [&](const Shape& wanted) { return stream.more(wanted); };
+  const Tensor start = ops::to_device(stream.start(shape), model.device);
   Tensor latents = ops::weighted_sum({{parts[0].sampler->init_noise_sigma(), &start}});
 
   const Guidance guidance{.scale = settings.guidance_scale, .rescale = settings.guidance_rescale};
@@ -348,7 +282,7 @@ TextToImageResult text_to_image(const DiffusionModel& model, TextToImageSettings
       Stopwatch step;
       const float timestep = part.sampler->timesteps()[static_cast<size_t>(i)];
       const Tensor prediction = predict(part.model, part.sampler->scale_model_input(latents, i),
-                                        timestep, part.conditioning, guidance);
+                                        timestep, part.prompts.at(i, calls_of(part)), guidance);
       latents = part.sampler->step(prediction, i, latents, noise);
       timings.step_s.push_back(step.lap());
       run.report(Stage::kDenoise, ++done, calls);

@@ -20,10 +20,6 @@ TextToImageResult text_to_image(const DiffusionModel& model, TextToImageSettings
 
 /// The stages by themselves, for the memory prediction and tests.
 
-/// Everything that the network is told of the prompt and the size: one row, or, under guidance,
-/// the negative prompt's and the prompt's.
-Conditioning encode_prompt(const DiffusionModel& model, const TextToImageSettings& settings);
-
 struct Guidance {
   float scale = 1;    ///< read when the conditioning has two rows
   float rescale = 0;  ///< see TextToImageRequest::guidance_rescale

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "models/fixture_files.h"
 #include "pipelines/memory_prediction.h"
+#include "pipelines/prompt_encoding.h"
 #include "pipelines/text_to_image.h"
 
 namespace tintype::testing {
@@ -263,13 +264,73 @@ TEST(Refiner, RefusesWhatItCannotTakeOver) {
   expect_refused(request, load("inpainting"), ErrorKind::kUnsupported, "inpainting");
 }
 
+TEST_P(Pipeline, PromptSyntaxChangesOnlyWhatIsWritten) {
+  TextToImageRequest request = request_;
+  const auto drawn = [&](const char* syntax, const char* prompt) {
+    request.prompt_syntax = syntax;
+    request.prompt = prompt;
+    return draw(model_, request).image.rgb;
+  };
+  const auto plain = drawn("plain", "red apple");
+  for (const char* syntax : {"a1111", "comfy"}) {
+    EXPECT_EQ(drawn(syntax, "red apple"), plain) << syntax << " without any syntax is plain";
+    EXPECT_NE(drawn(syntax, "red (apple:1.5)"), plain) << syntax;
+  }
+  EXPECT_EQ(drawn("a1111", "[red:red:0.5] apple"), plain);
+  EXPECT_NE(drawn("a1111", "[red:green:0.5] apple"), plain);
+  EXPECT_NE(drawn("a1111", "red BREAK apple"), plain);
+}
+
+TEST_P(Pipeline, ALongPromptKeepsItsEndInFurtherWindows) {
+  std::string words;
+  for (int i = 0; i < 120; ++i) words += "apple ";
+  TextToImageRequest request = request_;
+  request.prompt_syntax = "a1111";
+  request.prompt = words + "red";
+  const TextToImageResult red = draw(model_, request);
+  EXPECT_FALSE(red.settings.prompt_truncated);
+  request.prompt = words + "green";
+  EXPECT_NE(draw(model_, request).image.rgb, red.image.rgb);
+}
+
+TEST_P(Pipeline, NoiseContractsAndVariations) {
+  TextToImageRequest request = request_;
+  const auto seed = draw(model_, request).image.rgb;
+  request.variation_seed = 99;
+  EXPECT_EQ(draw(model_, request).image.rgb, seed) << "no strength, no variation";
+  request.variation_strength = 0.5f;
+  EXPECT_NE(draw(model_, request).image.rgb, seed);
+  request = request_;
+  request.rng = "philox";
+  EXPECT_NE(draw(model_, request).image.rgb, seed);
+}
+
+TEST_P(Pipeline, EverySamplerDraws) {
+  TextToImageRequest request = request_;
+  request.guidance_scale = 1.0f;
+  for (const std::string& name : sampler_names()) {
+    request.sampler = name;
+    try {
+      const TextToImageResult result = draw(model_, request);
+      EXPECT_EQ(result.settings.sampler, name);
+      EXPECT_EQ(draw(model_, request).image.rgb, result.image.rgb) << name;
+    } catch (const Error& error) {
+      // What the reference refuses too: a prediction type or a schedule that the rule lacks.
+      EXPECT_TRUE(error.kind() == ErrorKind::kUnsupported ||
+                  error.kind() == ErrorKind::kInvalidArgument)
+          << name << ": " << error.what();
+    }
+  }
+}
+
 TEST(Checkpoint, AbsentNegativeIsZerosOnlyWhereTheCheckpointSaysSo) {
   for (const char* name : {"sdxl", "sdxl-distilled", "four-level"}) {
     const DiffusionModel model = DiffusionModel::load(
         CheckpointLayout::read(fixtures() / "models" / name), Device::kCpu, RunContext());
     const auto encoded = [&](std::optional<std::string> negative) {
-      return encode_prompt(
-          model, resolve_settings(model, {.prompt = "red apple", .negative_prompt = negative}));
+      return encode_prompts(model, resolve_settings(model, {.prompt = "red apple",
+                                                            .negative_prompt = negative}))
+          .variants.at(0);
     };
     const Conditioning absent = encoded(std::nullopt), empty = encoded("");
     double sum = 0, apart = 0;

@@ -1,0 +1,165 @@
+#include "pipelines/prompt_encoding.h"
+
+#include <algorithm>
+#include <map>
+
+#include "ops/ops.h"
+#include "prompts/prompt_syntax.h"
+#include "prompts/prompt_weights.h"
+#include "prompts/prompt_windows.h"
+
+namespace tintype {
+namespace {
+
+using Fragments = std::vector<PromptFragment>;
+
+Tensor window_ids(const std::vector<int32_t>& ids, int64_t windows, Device device) {
+  const Shape shape{windows, static_cast<int64_t>(ids.size()) / windows};
+  return ops::to_device(host_tensor(shape, std::span<const int32_t>(ids)), device);
+}
+
+/// Windows of one text through one tower: [1,W*S,E], pooled from the first window.
+TextFeatures encode_windows(const DiffusionModel::TextTower& tower, const PromptWindows& windows,
+                            const TextOptions& options, PromptSyntax syntax, Device device) {
+  const int64_t count = static_cast<int64_t>(windows.windows.size());
+  TextFeatures features = tower.encoder->encode(window_ids(windows.all_ids(), count, device), options);
+  if (windows.weighted()) {
+    const bool comfy = syntax == PromptSyntax::kComfy;
+    Tensor empty;
+    if (comfy)
+      empty = tower.encoder
+                  ->encode(window_ids(empty_window(tower.tokenizer).ids, 1, device), options)
+                  .hidden;
+    features.hidden = apply_prompt_weights(
+        features.hidden, windows.all_weights(),
+        comfy ? WeightRule::kAwayFromEmpty : WeightRule::kMeanRestore, empty);
+  }
+  features.hidden = join_windows(features.hidden);
+  if (features.pooled.defined()) features.pooled = features.pooled.slice(0, 1);
+  return features;
+}
+
+/// Joins a tower's features to those before it: along the width; pooled ones where a tower has them.
+void add_tower(TextFeatures& all, const TextFeatures& one) {
+  all.hidden = all.hidden.defined() ? ops::concat_last(all.hidden, one.hidden) : one.hidden;
+  if (one.pooled.defined() && !all.pooled.defined()) all.pooled = one.pooled;
+}
+
+Tensor zeros_like(const Tensor& x) {
+  if (!x.defined()) return {};
+  const std::vector<float> zeros(static_cast<size_t>(x.numel()), 0.0f);
+  return ops::to_device(host_tensor(x.shape(), std::span<const float>(zeros)), x.device());
+}
+
+/// One row of what the network is told of sizes: `count` numbers, see
+/// DiffusionModel::time_id_count.
+std::vector<float> time_ids(const SizeConditioning& s, int64_t count, float score) {
+  const std::vector<int> sizes = {s.original_height_px.value_or(0), s.original_width_px.value_or(0),
+                                  s.crop_top_px, s.crop_left_px};
+  std::vector<float> row(sizes.begin(), sizes.end());
+  if (count == static_cast<int64_t>(row.size()) + 1) {
+    row.push_back(score);
+  } else {
+    row.push_back(static_cast<float>(s.target_height_px.value_or(0)));
+    row.push_back(static_cast<float>(s.target_width_px.value_or(0)));
+  }
+  return row;
+}
+
+/// A pair of texts that hold at the same steps.
+struct PromptPair {
+  const Fragments& positive;
+  const Fragments* negative;  ///< null: none is encoded
+};
+
+class PairEncoder {
+ public:
+  PairEncoder(const DiffusionModel& model, const TextToImageSettings& settings)
+      : model_(model),
+        settings_(settings),
+        syntax_(parse_prompt_syntax(settings.prompt_syntax)),
+        guided_(settings.guidance_scale > 1.0f) {}
+
+  bool truncated() const { return truncated_; }
+
+  Conditioning encode(const PromptPair& pair) {
+    TextFeatures positive, negative;
+    for (const DiffusionModel::TextTower& tower : model_.text_towers) {
+      PromptWindows windows = make_windows(tower.tokenizer, pair.positive, {.syntax = syntax_});
+      truncated_ |= windows.truncated;
+      if (pair.negative) {
+        PromptWindows others = make_windows(tower.tokenizer, *pair.negative, {.syntax = syntax_});
+        pad_to_same_count(windows, others, tower.tokenizer);
+        // diffusers leaves the negative prompt's layers alone; A1111 and ComfyUI treat both alike.
+        const int skip = syntax_ == PromptSyntax::kPlain ? 0 : settings_.clip_skip;
+        add_tower(negative, encode_windows(tower, others, options(skip), syntax_, model_.device));
+      }
+      add_tower(positive, encode_windows(tower, windows, options(settings_.clip_skip), syntax_,
+                                         model_.device));
+    }
+    if (!guided_) return with_time_ids(positive);
+    if (!pair.negative) negative = {zeros_like(positive.hidden), zeros_like(positive.pooled)};
+    TextFeatures both{ops::concat_first(negative.hidden, positive.hidden)};
+    if (positive.pooled.defined()) both.pooled = ops::concat_first(negative.pooled, positive.pooled);
+    return with_time_ids(both);
+  }
+
+ private:
+  TextOptions options(int clip_skip) const {
+    return {.skipped_layers = model_.traits.skipped_text_layers + clip_skip,
+            .final_layer_norm = model_.traits.final_layer_norm};
+  }
+
+  Conditioning with_time_ids(const TextFeatures& features) const {
+    const int64_t count = model_.time_id_count();
+    if (count == 0) return {.context = features.hidden};
+    const SizeConditioning& size = settings_.size_conditioning;
+    std::vector<float> ids;
+    if (guided_) ids = time_ids(size, count, size.negative_aesthetic_score);
+    for (const float id : time_ids(size, count, size.aesthetic_score)) ids.push_back(id);
+    return {.context = features.hidden,
+            .pooled = features.pooled,
+            .time_ids = host_tensor(Shape{guided_ ? 2 : 1, count}, std::span<const float>(ids))};
+  }
+
+  const DiffusionModel& model_;
+  const TextToImageSettings& settings_;
+  PromptSyntax syntax_;
+  bool guided_;
+  bool truncated_ = false;
+};
+
+}  // namespace
+
+const Conditioning& PromptConditioning::at(int call, int calls) const {
+  // Samplers that call the network more than once a step spread the steps over their calls.
+  const size_t steps = of_step.size();
+  const size_t step = static_cast<size_t>(call) * steps / static_cast<size_t>(std::max(calls, 1));
+  return variants[of_step[std::min(step, steps - 1)]];
+}
+
+PromptConditioning encode_prompts(const DiffusionModel& model, const TextToImageSettings& s) {
+  const PromptSyntax syntax = parse_prompt_syntax(s.prompt_syntax);
+  const int steps = std::max(s.steps, 1);
+  const PromptSchedule positive = parse_prompt(s.prompt, syntax, steps);
+  const PromptSchedule negative = parse_prompt(s.negative_prompt.value_or(""), syntax, steps);
+  const bool encode_negative =
+      s.guidance_scale > 1.0f && (s.negative_prompt || !model.traits.zero_absent_negative);
+
+  PromptConditioning result;
+  PairEncoder encoder(model, s);
+  std::map<std::pair<size_t, size_t>, size_t> known;
+  for (int step = 0; step < steps; ++step) {
+    const std::pair pair(positive.variant_at(step), encode_negative ? negative.variant_at(step) : 0);
+    const auto [entry, fresh] = known.emplace(pair, result.variants.size());
+    if (fresh)
+      result.variants.push_back(encoder.encode(
+          {positive.variants[pair.first].fragments,
+           encode_negative ? &negative.variants[pair.second].fragments : nullptr}));
+    result.of_step.push_back(entry->second);
+  }
+  result.truncated = encoder.truncated();
+  return result;
+}
+
+}  // namespace tintype

@@ -1,0 +1,26 @@
+/// Prompts to what the denoising network is told: windows of tokens through every text tower, weights
+/// applied, under guidance the negative prompt first; one conditioning for each text that prompt
+/// editing brings. Thread-safe: no state.
+#pragma once
+
+#include <vector>
+
+#include "pipelines/diffusion_model.h"
+#include "tintype/text_to_image.h"
+
+namespace tintype {
+
+/// The conditioning of every step of a run.
+struct PromptConditioning {
+  std::vector<Conditioning> variants;  ///< distinct ones; a plain prompt has one
+  std::vector<size_t> of_step;         ///< [steps], index into variants
+  bool truncated = false;              ///< words did not fit the window (plain syntax only)
+
+  /// That of network call `call` of `calls`.
+  const Conditioning& at(int call, int calls) const;
+};
+
+/// throws kUnsupported, kInvalidArgument
+PromptConditioning encode_prompts(const DiffusionModel& model, const TextToImageSettings& settings);
+
+}  // namespace tintype
