@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/format.h"
+#include "cli/load_flags.h"
 
 namespace tintype::cli {
 namespace {
@@ -43,7 +44,9 @@ std::string inspect_text(const ModelInfo& info) {
   }
   rows.push_back({"total", "", format_count(parameters), "", format_bytes(file_bytes)});
 
-  return info.name + ": " + info.pipeline + "\n" + table_text(rows) + "  default size     " +
+  const std::string kind = info.kind == "folder" ? "" : ", single file of " + info.kind;
+  const std::string note = info.note.empty() ? "" : "  " + info.note + "\n";
+  return info.name + ": " + info.pipeline + kind + "\n" + note + table_text(rows) + "  default size     " +
          std::to_string(info.default_width_px) + " x " + std::to_string(info.default_height_px) +
          ", sides in multiples of " + std::to_string(info.size_multiple_px) + "\n" +
          "  default sampler  " + info.default_sampler + ", " + info.prediction_type + "\n" +
@@ -54,6 +57,8 @@ std::string inspect_text(const ModelInfo& info) {
 OrderedJson inspect_json(const ModelInfo& info) {
   OrderedJson object;
   object["name"] = info.name;
+  object["kind"] = info.kind;
+  object["note"] = info.note;
   object["pipeline"] = info.pipeline;
   object["components"] = OrderedJson::array();
   for (const ComponentInfo& part : info.components) {
@@ -78,16 +83,18 @@ OrderedJson inspect_json(const ModelInfo& info) {
 void add_inspect_command(CLI::App& app, std::function<void()>& run) {
   struct Flags {
     std::string model;
+    LoadOptions load;
     bool json = false;
   };
   const auto flags = std::make_shared<Flags>();
   CLI::App* command =
       app.add_subcommand("inspect", "Say what a model is and how much memory it will need");
-  command->add_option("MODEL", flags->model, "Folder of the model (diffusers layout)")->required();
+  command->add_option("MODEL", flags->model, kModelHelp)->required();
+  add_load_flags(*command, flags->load);
   command->add_flag("--json", flags->json, "Print one JSON object on stdout");
   command->callback([&run, flags] {
     run = [flags] {
-      const ModelInfo info = inspect(flags->model);
+      const ModelInfo info = inspect(flags->model, flags->load);
       flags->json ? print_json(inspect_json(info)) : print_line(inspect_text(info));
     };
   });

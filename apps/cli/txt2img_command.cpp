@@ -12,6 +12,7 @@
 #include "cli/format.h"
 #include "cli/interrupt.h"
 #include "cli/json_output.h"
+#include "cli/load_flags.h"
 #include "cli/progress_bar.h"
 #include "tintype/contact_sheet.h"
 #include "tintype/image.h"
@@ -182,7 +183,7 @@ void run_txt2img(const Txt2ImgOptions& options) {
   const InterruptGuard guard(context);
 
   const Engine engine(options.engine);
-  const auto model = engine.load(options.model, context);
+  const auto model = engine.load(options.model, context, options.load);
   const auto refiner = options.refiner.empty() ? nullptr : engine.load(options.refiner, context);
   Outcome outcome;
   outcome.load_s = seconds_since(start);
@@ -414,9 +415,8 @@ std::filesystem::path free_output_name(const std::filesystem::path& folder, uint
 void add_txt2img_command(CLI::App& app, std::function<void()>& run) {
   const auto options = std::make_shared<Txt2ImgOptions>();
   CLI::App* command = app.add_subcommand("txt2img", "Draw one picture from a prompt");
-  command->add_option("-m,--model", options->model, "Folder of the model (diffusers layout)")
-      ->required()
-      ->type_name("FOLDER");
+  command->add_option("-m,--model", options->model, kModelHelp)->required()->type_name("MODEL");
+  add_load_flags(*command, options->load);
   add_picture_flags(*command, options->request);
   add_conditioning_flags(*command, options->request);
   add_refiner_flags(*command, *options);

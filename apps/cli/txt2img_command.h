@@ -15,6 +15,7 @@ namespace tintype::cli {
 /// The flags, parsed. Ranges that depend on the model are left to the library.
 struct Txt2ImgOptions {
   std::string model;
+  LoadOptions load;
   std::string refiner;  ///< "" is none
   EngineOptions engine;
   TextToImageRequest request;

@@ -21,6 +21,15 @@ struct EngineOptions {
   std::string device = "cpu";  ///< "cpu", or "reference" (slow, double precision, for checking)
 };
 
+/// What a checkpoint in a single file leaves open. Folders need none of it.
+struct LoadOptions {
+  /// Folders with vocab.json and merges.txt, one for each text encoder or one for all.
+  std::vector<std::filesystem::path> tokenizers = {};
+  std::filesystem::path vae = {};           ///< file whose autoencoder replaces the checkpoint's
+  std::filesystem::path text_encoder = {};  ///< likewise for the first text encoder
+  std::string prediction_type = {};  ///< "epsilon" or "v_prediction" where names do not tell
+};
+
 /// One network of a checkpoint.
 struct ComponentInfo {
   std::string name;            ///< folder: "unet", "vae", "text_encoder"
@@ -32,7 +41,9 @@ struct ComponentInfo {
 
 /// What a checkpoint is, found without loading its weights.
 struct ModelInfo {
-  std::string name;            ///< folder name
+  std::string name;            ///< folder name, or the file's without its suffix
+  std::string kind;            ///< "folder", or a single file's family: "SD 2.x"
+  std::string note;            ///< what was guessed of a single file; empty when nothing was
   std::string pipeline;        ///< "StableDiffusionPipeline"
   std::vector<ComponentInfo> components;
   int default_width_px = 0, default_height_px = 0;
@@ -55,10 +66,11 @@ class Engine {
   /// throws kInvalidArgument: thread count, device name
   explicit Engine(const EngineOptions& options = {});
 
-  /// Reads a checkpoint folder (diffusers layout).
+  /// Reads a checkpoint: a folder in diffusers layout, or a single safetensors or GGUF file.
   /// throws kNotFound, kCorruptFile, kUnsupported, kOutOfMemory, kCancelled
   std::shared_ptr<const Model> load(const std::filesystem::path& path,
-                                    const RunContext& context = {}) const;
+                                    const RunContext& context = {},
+                                    const LoadOptions& options = {}) const;
 
   /// With a `refiner`, that model removes the last of the noise (TextToImageRequest::refiner_start)
   /// and decodes; null: no refiner.
@@ -72,7 +84,7 @@ class Engine {
 };
 
 /// Reads configs and tensor headers only. throws as Engine::load
-ModelInfo inspect(const std::filesystem::path& path);
+ModelInfo inspect(const std::filesystem::path& path, const LoadOptions& options = {});
 
 /// "0.1.0"
 std::string version();

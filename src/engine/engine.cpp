@@ -30,11 +30,10 @@ class ResidentModel final : public Model {
   DiffusionModel model_;
 };
 
-ComponentInfo describe(const ComponentLocation& location) {
-  const SourceSummary summary =
-      summarize(*open_component(location.folder, weights_stem(location.class_name)));
-  return {.name = location.folder.filename().string(),
-          .architecture = location.class_name,
+ComponentInfo describe(const Component& component) {
+  const SourceSummary summary = summarize(*component.open());
+  return {.name = component.name,
+          .architecture = component.class_name,
           .parameters = summary.parameters,
           .file_bytes = summary.bytes,
           .storage = summary.storage};
@@ -47,6 +46,8 @@ ModelInfo describe(const CheckpointLayout& layout, const MetaModel& meta) {
   components.push_back(describe(layout.network));
   components.push_back(describe(layout.codec));
   ModelInfo info{.name = model.name,
+                 .kind = layout.kind,
+                 .note = layout.note,
                  .pipeline = layout.traits.class_name,
                  .components = std::move(components),
                  .default_width_px = model.default_width_px(),
@@ -96,10 +97,11 @@ Engine::Engine(const EngineOptions& options) : options_(options) {
 }
 
 std::shared_ptr<const Model> Engine::load(const std::filesystem::path& path,
-                                          const RunContext& context) const {
+                                          const RunContext& context,
+                                          const LoadOptions& options) const {
   const Device device = parse_device(options_.device);
   backend_for(Device::kCpu).use_threads(options_.threads);
-  return std::make_shared<ResidentModel>(CheckpointLayout::read(path), device, context);
+  return std::make_shared<ResidentModel>(CheckpointLayout::read(path, options), device, context);
 }
 
 TextToImageResult Engine::text_to_image(const Model& model, const TextToImageRequest& request,
@@ -122,8 +124,8 @@ TextToImageResult Engine::text_to_image(const Model& model, const TextToImageReq
   return tintype::text_to_image(resident->model(), settings, context, refining);
 }
 
-ModelInfo inspect(const std::filesystem::path& path) {
-  const CheckpointLayout layout = CheckpointLayout::read(path);
+ModelInfo inspect(const std::filesystem::path& path, const LoadOptions& options) {
+  const CheckpointLayout layout = CheckpointLayout::read(path, options);
   return describe(layout, load_meta_model(layout));
 }
 

@@ -14,13 +14,10 @@ namespace {
 
 /// Builds Model from its config and weights, strictly.
 template <typename Model, typename Config, typename... More>
-std::unique_ptr<Model> build(const ComponentLocation& location, Device device,
+std::unique_ptr<Model> build(const Component& component, Device device,
                              std::initializer_list<const char*> ignored, const More&... more) {
-  const std::filesystem::path config_path = location.folder / "config.json";
-  const Json json = read_json_file(config_path);
-  const Config config = Config::from_json(JsonObject(json, config_path.string()));
-  WeightLoader loader(location.folder.filename().string(),
-                      open_component(location.folder, weights_stem(location.class_name)), device);
+  const Config config = Config::from_json(JsonObject(component.config, component.config_origin));
+  WeightLoader loader(component.name, component.open(), device);
   for (const char* name : ignored) loader.ignore(name);
   auto model = std::make_unique<Model>(loader.root(), config, more...);
   loader.finish();
@@ -30,71 +27,77 @@ std::unique_ptr<Model> build(const ComponentLocation& location, Device device,
 template <typename Role>
 struct Entry {
   const char* class_name;
-  std::unique_ptr<Role> (*load)(const ComponentLocation&, Device);
+  std::unique_ptr<Role> (*load)(const Component&, Device);
 };
 
-std::unique_ptr<TextEncoder> build_clip(const ComponentLocation& location, Device device,
+std::unique_ptr<TextEncoder> build_clip(const Component& component, Device device,
                                         ClipTextModel::Pooling pooling) {
   // Older files carry the position numbers 0..76 as a tensor. A projection is left over where a
   // model that does not pool was cut out of one that does; the reference skips it too.
   return build<ClipTextModel, ClipTextConfig>(
-      location, device,
+      component, device,
       {"text_model.embeddings.position_ids", "embeddings.position_ids", "text_projection.weight"},
       pooling);
 }
 
 constexpr std::array kTextEncoders = {
     Entry<TextEncoder>{"CLIPTextModel",
-                       [](const ComponentLocation& location, Device device) {
-                         return build_clip(location, device, ClipTextModel::Pooling::kNone);
+                       [](const Component& component, Device device) {
+                         return build_clip(component, device, ClipTextModel::Pooling::kNone);
                        }},
     Entry<TextEncoder>{"CLIPTextModelWithProjection",
-                       [](const ComponentLocation& location, Device device) {
-                         return build_clip(location, device, ClipTextModel::Pooling::kProjected);
+                       [](const Component& component, Device device) {
+                         return build_clip(component, device, ClipTextModel::Pooling::kProjected);
                        }}};
 
 constexpr std::array kDenoisingNetworks = {Entry<DenoisingNetwork>{
-    "UNet2DConditionModel", [](const ComponentLocation& location, Device device) {
+    "UNet2DConditionModel", [](const Component& component, Device device) {
       return std::unique_ptr<DenoisingNetwork>(
-          build<Unet2dConditionModel, Unet2dConditionConfig>(location, device, {}));
+          build<Unet2dConditionModel, Unet2dConditionConfig>(component, device, {}));
     }}};
 
 constexpr std::array kLatentCodecs = {
-    Entry<LatentCodec>{"AutoencoderKL", [](const ComponentLocation& location, Device device) {
+    Entry<LatentCodec>{"AutoencoderKL", [](const Component& component, Device device) {
                          return std::unique_ptr<LatentCodec>(
-                             build<AutoencoderKl, AutoencoderKlConfig>(location, device, {}));
+                             build<AutoencoderKl, AutoencoderKlConfig>(component, device, {}));
                        }}};
 
 template <typename Role, size_t N>
 std::unique_ptr<Role> load(const std::array<Entry<Role>, N>& table,
-                           const ComponentLocation& location, Device device) {
+                           const Component& component, Device device) {
   std::string known;
   for (const Entry<Role>& entry : table) {
-    if (location.class_name == entry.class_name) return entry.load(location, device);
+    if (component.class_name == entry.class_name) return entry.load(component, device);
     known += cat(known.empty() ? "" : ", ", entry.class_name);
   }
-  fail(ErrorKind::kUnsupported, location.folder.string(), "the class must be one of ", known,
-       ", got \"", printable(location.class_name), "\"");
+  fail(ErrorKind::kUnsupported, component.name, "the class must be one of ", known,
+       ", got \"", printable(component.class_name), "\"");
 }
 
 }  // namespace
 
-std::unique_ptr<TextEncoder> load_text_encoder(const ComponentLocation& location, Device device) {
-  return load(kTextEncoders, location, device);
+std::unique_ptr<TextEncoder> load_text_encoder(const Component& component, Device device) {
+  return load(kTextEncoders, component, device);
 }
 
-std::unique_ptr<DenoisingNetwork> load_denoising_network(const ComponentLocation& location,
+std::unique_ptr<DenoisingNetwork> load_denoising_network(const Component& component,
                                                          Device device) {
-  return load(kDenoisingNetworks, location, device);
+  return load(kDenoisingNetworks, component, device);
 }
 
-std::unique_ptr<LatentCodec> load_latent_codec(const ComponentLocation& location, Device device) {
-  return load(kLatentCodecs, location, device);
+std::unique_ptr<LatentCodec> load_latent_codec(const Component& component, Device device) {
+  return load(kLatentCodecs, component, device);
 }
 
-std::string weights_stem(const std::string& class_name) {
+Component folder_component(const std::filesystem::path& folder, std::string class_name) {
+  const std::filesystem::path config = folder / "config.json";
   // transformers and diffusers name their files differently.
-  return class_name.starts_with("CLIP") ? "model" : "diffusion_pytorch_model";
+  const char* stem = class_name.starts_with("CLIP") ? "model" : "diffusion_pytorch_model";
+  return {.name = folder.filename().string(),
+          .class_name = std::move(class_name),
+          .config_origin = config.string(),
+          .config = read_json_file(config),
+          .open = [folder, stem] { return open_component(folder, stem); }};
 }
 
 }  // namespace tintype

@@ -3,26 +3,33 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 
+#include "base/json.h"
 #include "models/roles.h"
+#include "weights/weights.h"
 
 namespace tintype {
 
-/// One component's folder and the class that model_index.json names for it.
-struct ComponentLocation {
-  std::filesystem::path folder;
-  std::string class_name;
+/// One network of a checkpoint: its class, its config and where its tensors are.
+struct Component {
+  std::string name;        ///< "unet", for messages
+  std::string class_name;  ///< diffusers': "UNet2DConditionModel"
+  std::string config_origin;
+  Json config;
+  std::function<std::shared_ptr<const TensorSource>()> open;
 };
 
-/// All three: throws kNotFound, kCorruptFile, kUnsupported (naming the class and the known ones)
-std::unique_ptr<TextEncoder> load_text_encoder(const ComponentLocation& location, Device device);
-std::unique_ptr<DenoisingNetwork> load_denoising_network(const ComponentLocation& location,
-                                                         Device device);
-std::unique_ptr<LatentCodec> load_latent_codec(const ComponentLocation& location, Device device);
+/// The folder of a component of the class that model_index.json names.
+/// throws kNotFound, kIo, kCorruptFile: config.json
+Component folder_component(const std::filesystem::path& folder, std::string class_name);
 
-/// File stem of a component's weights ("model", "diffusion_pytorch_model").
-std::string weights_stem(const std::string& class_name);
+/// All three: throws kNotFound, kCorruptFile, kUnsupported (naming the class and the known ones)
+std::unique_ptr<TextEncoder> load_text_encoder(const Component& component, Device device);
+std::unique_ptr<DenoisingNetwork> load_denoising_network(const Component& component,
+                                                         Device device);
+std::unique_ptr<LatentCodec> load_latent_codec(const Component& component, Device device);
 
 }  // namespace tintype

@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "pipelines/single_file_layout.h"
 
 namespace tintype {
 namespace {
@@ -40,13 +41,13 @@ bool has_part(const JsonObject& index, const char* part) {
          !(entry->is_array() && entry->size() == 2 && (*entry)[1].is_null());
 }
 
-ComponentLocation locate(const JsonObject& index, const fs::path& folder, const char* part) {
+Component locate(const JsonObject& index, const fs::path& folder, const char* part) {
   const Json& json = index.json();
   const auto entry = json.find(part);
   if (entry == json.end() || !entry->is_array() || entry->size() != 2 || !(*entry)[1].is_string())
     fail(ErrorKind::kCorruptFile, index.origin(), part, " must be a pair [library, class], got ",
          entry == json.end() ? "nothing" : printable(entry->dump()));
-  return {folder / part, (*entry)[1].get<std::string>()};
+  return folder_component(folder / part, (*entry)[1].get<std::string>());
 }
 
 /// The text towers that the folder has: SDXL's refiner has the second alone.
@@ -55,8 +56,8 @@ std::vector<CheckpointLayout::TextTower> locate_text_towers(const JsonObject& in
   std::vector<CheckpointLayout::TextTower> towers;
   const bool second = has_part(index, "text_encoder_2");
   if (!second || has_part(index, "text_encoder"))
-    towers.push_back({folder / "tokenizer", locate(index, folder, "text_encoder")});
-  if (second) towers.push_back({folder / "tokenizer_2", locate(index, folder, "text_encoder_2")});
+    towers.push_back({folder / "tokenizer", {}, locate(index, folder, "text_encoder")});
+  if (second) towers.push_back({folder / "tokenizer_2", {}, locate(index, folder, "text_encoder_2")});
   return towers;
 }
 
@@ -122,24 +123,25 @@ PipelineTraits PipelineTraits::for_class(const std::string& class_name) {
        ", got \"", printable(class_name), "\"");
 }
 
-CheckpointLayout CheckpointLayout::read(const fs::path& given) {
+CheckpointLayout CheckpointLayout::read(const fs::path& given, const LoadOptions& options) {
   std::error_code status;
-  const fs::path folder = fs::weakly_canonical(given, status);
+  const fs::path path = fs::weakly_canonical(given, status);
   if (!fs::exists(given, status))
     fail(ErrorKind::kNotFound, printable(given.string()),
-         "a checkpoint folder must exist here, found nothing");
-  if (!fs::is_directory(given, status))
-    fail(ErrorKind::kUnsupported, printable(given.string()),
-         "a checkpoint must be a folder in diffusers layout (with model_index.json), got a single ",
-         "file; diffusers converts one with from_single_file(...).save_pretrained(FOLDER)");
-  const fs::path index_path = folder / "model_index.json";
+         "a checkpoint must exist here, found nothing");
+  if (!fs::is_directory(given, status)) return read_single_file(path, options);
+  const fs::path index_path = path / "model_index.json";
   const Json json = read_json_file(index_path, 1u << 20);
   const JsonObject index(json, index_path.string());
-  CheckpointLayout layout{.folder = folder,
+  CheckpointLayout layout{.name = path.filename().string(),
+                          .kind = "folder",
+                          .note = {},
                           .traits = PipelineTraits::for_class(index.text("_class_name", "")),
-                          .text_towers = locate_text_towers(index, folder),
-                          .network = locate(index, folder, "unet"),
-                          .codec = locate(index, folder, "vae")};
+                          .text_towers = locate_text_towers(index, path),
+                          .network = locate(index, path, "unet"),
+                          .codec = locate(index, path, "vae"),
+                          .schedule = NoiseScheduleConfig::from_file(path / "scheduler" /
+                                                                     "scheduler_config.json")};
   if (layout.traits.zero_absent_negative)
     layout.traits.zero_absent_negative = index.boolean("force_zeros_for_empty_prompt", true);
   return layout;
@@ -150,18 +152,18 @@ DiffusionModel DiffusionModel::load(const CheckpointLayout& layout, Device devic
   const int parts = static_cast<int>(layout.text_towers.size()) + 3;
   int done = 0;
   context.report(Stage::kLoad, done, parts);
-  DiffusionModel model{.name = layout.folder.filename().string(),
+  DiffusionModel model{.name = layout.name,
                        .device = device,
                        .traits = layout.traits,
                        .text_towers = {},
                        .network = nullptr,
                        .codec = nullptr,
-                       .schedule = NoiseScheduleConfig::from_file(layout.folder / "scheduler" /
-                                                                  "scheduler_config.json")};
+                       .schedule = layout.schedule};
   context.report(Stage::kLoad, ++done, parts);
   for (const CheckpointLayout::TextTower& tower : layout.text_towers) {
-    model.text_towers.push_back(
-        {ClipTokenizer::load(tower.tokenizer), load_text_encoder(tower.encoder, device)});
+    ClipTokenizer tokenizer = ClipTokenizer::load(tower.tokenizer);
+    if (tower.pad_id) tokenizer = tokenizer.with_pad_id(*tower.pad_id);
+    model.text_towers.push_back({std::move(tokenizer), load_text_encoder(tower.encoder, device)});
     context.report(Stage::kLoad, ++done, parts);
   }
   model.network = load_denoising_network(layout.network, device);

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,20 +30,27 @@ struct PipelineTraits {
   static PipelineTraits for_class(const std::string& class_name);
 };
 
-/// Where the parts of a diffusers folder are, read from model_index.json alone.
+/// The parts of a checkpoint, found without reading a tensor: a diffusers folder, or a single file in
+/// the original layout (checkpoint_layout.cpp, single_file_layout.cpp).
 struct CheckpointLayout {
   /// A text encoder and the tokenizer that feeds it.
   struct TextTower {
     std::filesystem::path tokenizer;
-    ComponentLocation encoder;
+    std::optional<int32_t> pad_id;  ///< unset: the tokenizer's own
+    Component encoder;
   };
-  std::filesystem::path folder;
+  std::string name;
+  std::string kind;  ///< "folder", or the family that a single file turned out to be: "SD 2.x"
+  std::string note;  ///< what was guessed, in a sentence; empty when nothing was
   PipelineTraits traits;
   std::vector<TextTower> text_towers;  ///< one or two
-  ComponentLocation network, codec;
+  Component network, codec;
+  NoiseScheduleConfig schedule;
 
-  /// throws kNotFound, kCorruptFile; kUnsupported: a single file, another pipeline class
-  static CheckpointLayout read(const std::filesystem::path& folder);
+  /// A folder, or a single file with the options that it needs.
+  /// throws kNotFound, kIo, kCorruptFile; kUnsupported: another pipeline class or family, a part
+  /// that the file lacks
+  static CheckpointLayout read(const std::filesystem::path& path, const LoadOptions& options = {});
 };
 
 struct DiffusionModel {

@@ -1,5 +1,7 @@
 #include "tokenizers/clip_tokenizer.h"
 
+#include "base/check.h"
+
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -136,6 +138,14 @@ int64_t ClipTokenizer::vocabulary_size() const { return tables_->vocabulary_size
 int64_t ClipTokenizer::window() const { return tables_->window; }
 int32_t ClipTokenizer::bos_id() const { return tables_->bos_id; }
 int32_t ClipTokenizer::eos_id() const { return tables_->eos_id; }
+ClipTokenizer ClipTokenizer::with_pad_id(int32_t id) const {
+  TT_REQUIRE(id >= 0 && id < vocabulary_size(), "tokenizer", "the padding must be a token in 0..",
+             vocabulary_size() - 1, ", got ", id);
+  auto tables = std::make_shared<Tables>(*tables_);
+  tables->pad_id = id;
+  return ClipTokenizer(std::move(tables));
+}
+
 int32_t ClipTokenizer::pad_id() const { return tables_->pad_id; }
 
 }  // namespace tintype

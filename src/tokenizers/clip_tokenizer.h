@@ -28,6 +28,9 @@ class ClipTokenizer {
   /// padding="max_length", truncation=True, as the reference pipelines call it.
   ClipTokens encode_window(std::string_view text) const;
 
+  /// The same tokenizer with another padding. throws kInvalidArgument: no such id
+  ClipTokenizer with_pad_id(int32_t id) const;
+
   int64_t vocabulary_size() const;
   int64_t window() const;  ///< model_max_length, 77 for CLIP
   int32_t bos_id() const;

@@ -73,8 +73,8 @@ TEST_P(Blocks, TextEncodersMatchTheReference) {
     ++towers;
     const bool pools = reference.has(prefix + "output.pooled");
     const auto encoder =
-        load_text_encoder({folder() / cat("text_encoder", suffix),
-                           pools ? "CLIPTextModelWithProjection" : "CLIPTextModel"},
+        load_text_encoder(folder_component(folder() / cat("text_encoder", suffix),
+                                           pools ? "CLIPTextModelWithProjection" : "CLIPTextModel"),
                           GetParam().device);
     int compared = 0;
     const nn::Trace trace = comparing(reference, prefix, compared);
@@ -98,7 +98,7 @@ TEST_P(Blocks, TextEncodersMatchTheReference) {
 TEST_P(Blocks, TextEncoderRefusesToSkipMoreLayersThanItHas) {
   const Dump reference = dump();
   const std::string suffix = reference.has("text.input.ids") ? "" : "_2";
-  const auto encoder = load_text_encoder({folder() / cat("text_encoder", suffix), "CLIPTextModel"},
+  const auto encoder = load_text_encoder(folder_component(folder() / cat("text_encoder", suffix), "CLIPTextModel"),
                                          GetParam().device);
   const Tensor ids = on_device(reference.raw(cat("text", suffix, ".input.ids")));
   const int64_t layers = encoder->traits().layers;
@@ -112,7 +112,7 @@ TEST_P(Blocks, TextEncoderRefusesToSkipMoreLayersThanItHas) {
 TEST_P(Blocks, EveryUnetBlockMatchesTheReference) {
   const Dump reference = dump();
   const auto unet =
-      load_denoising_network({folder() / "unet", "UNet2DConditionModel"}, GetParam().device);
+      load_denoising_network(folder_component(folder() / "unet", "UNet2DConditionModel"), GetParam().device);
   int compared = 0;
   const nn::Trace trace = comparing(reference, "unet.", compared);
   const Tensor timestep = reference.raw("unet.input.timestep");
@@ -129,7 +129,7 @@ TEST_P(Blocks, EveryUnetBlockMatchesTheReference) {
 
 TEST_P(Blocks, AutoencoderMatchesTheReference) {
   const Dump reference = dump();
-  const auto codec = load_latent_codec({folder() / "vae", "AutoencoderKL"}, GetParam().device);
+  const auto codec = load_latent_codec(folder_component(folder() / "vae", "AutoencoderKL"), GetParam().device);
   int compared = 0;
   const nn::Trace trace = comparing(reference, "vae.", compared);
   expect_close(reference, "vae.output.image",

@@ -1,0 +1,25 @@
+#include "cli/load_flags.h"
+
+namespace tintype::cli {
+
+void add_load_flags(CLI::App& command, LoadOptions& options) {
+  command
+      .add_option("--tokenizer", options.tokenizers,
+                  "Single files only: folder with vocab.json and merges.txt; twice when SDXL's two "
+                  "text encoders have different ones")
+      ->type_name("FOLDER")
+      ->expected(1)
+      ->take_all();
+  command.add_option("--vae", options.vae, "Single files only: file whose autoencoder to use")
+      ->type_name("FILE");
+  command
+      .add_option("--text-encoder", options.text_encoder,
+                  "Single files only: file whose text encoder to use")
+      ->type_name("FILE");
+  command
+      .add_option("--prediction", options.prediction_type,
+                  "Single files only: epsilon or v_prediction, where the file does not tell")
+      ->type_name("NAME");
+}
+
+}  // namespace tintype::cli

@@ -1,0 +1,17 @@
+/// Flags that single-file checkpoints need, shared by the commands that load one. No state.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "tintype/engine.h"
+
+namespace tintype::cli {
+
+/// --tokenizer, --vae, --text-encoder, --prediction
+void add_load_flags(CLI::App& command, LoadOptions& options);
+
+/// What `--model` takes, for help texts.
+inline constexpr const char* kModelHelp =
+    "Model: a folder in diffusers layout, or one safetensors or GGUF file";
+
+}  // namespace tintype::cli
