@@ -54,24 +54,30 @@ struct DnnlProduct {
   dnnl::primitive primitive;
   std::unordered_map<int, dnnl::memory> arguments;
 
-  DnnlProduct(const Case& s, std::vector<float>& x, std::vector<float>& w, std::vector<float>& out) {
+  DnnlProduct(const Case& s, std::vector<float>& x, std::vector<float>& w,
+              std::vector<float>& out) {
     using desc = dnnl::memory::desc;
     using tag = dnnl::memory::format_tag;
     constexpr auto f32 = dnnl::memory::data_type::f32;
     if (s.k > 1) {
       const int64_t pad = s.k / 2;
       const dnnl::convolution_forward::primitive_desc pd(
-          {dnnl::prop_kind::forward_inference, dnnl::algorithm::convolution_direct,
-           desc({s.b, s.c, s.h, s.w}, f32, tag::nhwc), desc({s.n, s.c, s.k, s.k}, f32, tag::any),
-           desc({s.b, s.n, s.h, s.w}, f32, tag::nhwc), {1, 1}, {pad, pad}, {pad, pad}},
+          {dnnl::prop_kind::forward_inference,
+           dnnl::algorithm::convolution_direct,
+           desc({s.b, s.c, s.h, s.w}, f32, tag::nhwc),
+           desc({s.n, s.c, s.k, s.k}, f32, tag::any),
+           desc({s.b, s.n, s.h, s.w}, f32, tag::nhwc),
+           {1, 1},
+           {pad, pad},
+           {pad, pad}},
           engine);
       bind(pd, desc({s.n, s.c, s.k, s.k}, f32, tag::oihw), x, w, out);
       primitive = dnnl::convolution_forward(pd);
     } else {
-      const dnnl::matmul::primitive_desc pd({desc({s.w, s.c}, f32, tag::ab),
-                                             desc({s.c, s.n}, f32, tag::any),
-                                             desc({s.w, s.n}, f32, tag::ab)},
-                                            engine);
+      const dnnl::matmul::primitive_desc pd(
+          {desc({s.w, s.c}, f32, tag::ab), desc({s.c, s.n}, f32, tag::any),
+           desc({s.w, s.n}, f32, tag::ab)},
+          engine);
       bind(pd, desc({s.c, s.n}, f32, tag::ba), x, w, out);
       primitive = dnnl::matmul(pd);
     }
@@ -105,16 +111,22 @@ double median(std::vector<double> values) {
 }
 
 void compare(const Case& s, int repetitions) {
-  std::vector<float> x = pattern(s.b * s.h * s.w * s.c, 7919), w = pattern(s.n * s.c * s.k * s.k, 104729);
+  std::vector<float> x = pattern(s.b * s.h * s.w * s.c, 7919),
+                     w = pattern(s.n * s.c * s.k * s.k, 104729);
   std::vector<float> out(static_cast<size_t>(s.b * s.h * s.w * s.n)), theirs(out.size());
   const int64_t k = s.c * s.k * s.k;
   float* panels = static_cast<float*>(
       std::aligned_alloc(64, static_cast<size_t>(cpu::panels_size(k, s.n)) * sizeof(float)));
-  cpu::pack_panels({.data = reinterpret_cast<const std::byte*>(w.data()), .taps = s.k * s.k,
-                    .depth = s.c, .columns = s.n},
+  cpu::pack_panels({.data = reinterpret_cast<const std::byte*>(w.data()),
+                    .taps = s.k * s.k,
+                    .depth = s.c,
+                    .columns = s.n},
                    panels);
   const cpu::ProductArgs args{.rows = {s.b, s.h, s.w, s.c, s.h, s.w, s.k, s.k, 1, s.k / 2, s.k / 2},
-                              .x = x.data(), .panels = panels, .columns = s.n, .epilogue = {},
+                              .x = x.data(),
+                              .panels = panels,
+                              .columns = s.n,
+                              .epilogue = {},
                               .out = out.data()};
   DnnlProduct dnnl_product(s, x, w, theirs);
   std::vector<double> our_seconds, their_seconds;
@@ -130,8 +142,8 @@ void compare(const Case& s, int repetitions) {
     difference = std::max<double>(difference, std::fabs(out[i] - theirs[i]));
   const double ours = median(our_seconds), other = median(their_seconds);
   std::printf("%-27s %8.2f ms %6.1f Gop/s | %8.2f ms %6.1f Gop/s | %5.2f | %.1e\n", s.name,
-              ours * 1e3, s.operations() / ours * 1e-9, other * 1e3,
-              s.operations() / other * 1e-9, other / ours, difference);
+              ours * 1e3, s.operations() / ours * 1e-9, other * 1e3, s.operations() / other * 1e-9,
+              other / ours, difference);
   std::free(panels);
 }
 

@@ -1,5 +1,5 @@
-// One denoising step (a UNet forward) by itself: `unet_step -m MODEL`. With --serve it waits for the
-// words of bench/peers/unet_step.py, so that two resident programs can take turns.
+// One denoising step (a UNet forward) by itself: `unet_step -m MODEL`. With --serve it waits for
+// the words of bench/peers/unet_step.py, so that two resident programs can take turns.
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
@@ -45,9 +45,11 @@ struct Options {
 
 int run(const Options& o) {
   const Backend& backend = backend_for(Device::kCpu);
-  backend.use_threads(o.threads ? o.threads : static_cast<int>(std::thread::hardware_concurrency()));
+  backend.use_threads(o.threads ? o.threads
+                                : static_cast<int>(std::thread::hardware_concurrency()));
   const auto unet = load_denoising_network(
-      folder_component(std::filesystem::path(o.model) / "unet", "UNet2DConditionModel"), Device::kCpu);
+      folder_component(std::filesystem::path(o.model) / "unet", "UNet2DConditionModel"),
+      Device::kCpu);
   const Tensor x = pattern(Shape{o.batch, o.latent, o.latent, unet->traits().in_channels}, 1.7f);
   const Tensor context = pattern(Shape{o.batch, o.tokens, unet->traits().context_width}, 1.7f);
   const auto step = [&] {

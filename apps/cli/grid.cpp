@@ -19,16 +19,16 @@ struct GridKey {
 };
 
 constexpr std::array kKeys = {
-    GridKey{"steps", [](TextToImageRequest& r, const std::string& v) {
-              r.steps = parse_int("--grid steps", v, 1, 1000);
-            }},
-    GridKey{"guidance", [](TextToImageRequest& r, const std::string& v) {
+    GridKey{"steps", [](TextToImageRequest& r,
+                        const std::string& v) { r.steps = parse_int("--grid steps", v, 1, 1000); }},
+    GridKey{"guidance",
+            [](TextToImageRequest& r, const std::string& v) {
               constexpr double kMax = std::numeric_limits<float>::max();
-              r.guidance_scale = static_cast<float>(parse_number("--grid guidance", v, -kMax, kMax));
+              r.guidance_scale =
+                  static_cast<float>(parse_number("--grid guidance", v, -kMax, kMax));
             }},
-    GridKey{"seed", [](TextToImageRequest& r, const std::string& v) {
-              r.seed = parse_seed("--grid seed", v);
-            }},
+    GridKey{"seed", [](TextToImageRequest& r,
+                       const std::string& v) { r.seed = parse_seed("--grid seed", v); }},
     GridKey{"sampler", [](TextToImageRequest& r, const std::string& v) { r.sampler = v; }},
     GridKey{"scheduler", [](TextToImageRequest& r, const std::string& v) { r.scheduler = v; }},
 };
@@ -68,7 +68,8 @@ GridAxis parse_grid_axis(std::string_view text) {
   return axis;
 }
 
-std::vector<GridCell> grid_cells(const TextToImageRequest& base, const std::vector<GridAxis>& axes) {
+std::vector<GridCell> grid_cells(const TextToImageRequest& base,
+                                 const std::vector<GridAxis>& axes) {
   if (axes.empty() || axes.size() > 2)
     refuse("takes one or two settings, got " + std::to_string(axes.size()));
   if (axes.size() == 2 && axes[0].key == axes[1].key)

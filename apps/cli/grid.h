@@ -25,9 +25,9 @@ struct GridCell {
   size_t column = 0, row = 0;
 };
 
-/// Row by row: the first axis runs along the columns, the second (if any) down the rows. Cells share
-/// one seed unless an axis sets it. throws kInvalidArgument: no axis or over two, one key twice,
-/// a value that its flag would refuse
+/// Row by row: the first axis runs along the columns, the second (if any) down the rows. Cells
+/// share one seed unless an axis sets it. throws kInvalidArgument: no axis or over two, one key
+/// twice, a value that its flag would refuse
 std::vector<GridCell> grid_cells(const TextToImageRequest& base, const std::vector<GridAxis>& axes);
 
 /// "steps=10", "steps=20".

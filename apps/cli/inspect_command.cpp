@@ -46,12 +46,13 @@ std::string inspect_text(const ModelInfo& info) {
 
   const std::string kind = info.kind == "folder" ? "" : ", single file of " + info.kind;
   const std::string note = info.note.empty() ? "" : "  " + info.note + "\n";
-  return info.name + ": " + info.pipeline + kind + "\n" + note + table_text(rows) + "  default size     " +
-         std::to_string(info.default_width_px) + " x " + std::to_string(info.default_height_px) +
-         ", sides in multiples of " + std::to_string(info.size_multiple_px) + "\n" +
-         "  default sampler  " + info.default_sampler + ", " + info.prediction_type + "\n" +
-         "  memory           " + format_bytes(info.weight_bytes) + " weights, " +
-         format_bytes(info.peak_bytes) + " in all while drawing the default size";
+  return info.name + ": " + info.pipeline + kind + "\n" + note + table_text(rows) +
+         "  default size     " + std::to_string(info.default_width_px) + " x " +
+         std::to_string(info.default_height_px) + ", sides in multiples of " +
+         std::to_string(info.size_multiple_px) + "\n" + "  default sampler  " +
+         info.default_sampler + ", " + info.prediction_type + "\n" + "  memory           " +
+         format_bytes(info.weight_bytes) + " weights, " + format_bytes(info.peak_bytes) +
+         " in all while drawing the default size";
 }
 
 OrderedJson inspect_json(const ModelInfo& info) {

@@ -100,9 +100,9 @@ std::string outcome_text(const Outcome& outcome) {
   for (const std::string& file : outcome.files) text += (text.empty() ? "" : "\n") + file;
   const bool several = outcome.results.size() > 1;
   return text + "  (" + (several ? std::to_string(outcome.results.size()) + " pictures of " : "") +
-         std::to_string(settings.width_px) + " x " + std::to_string(settings.height_px) + ", seed " +
-         std::to_string(settings.seed) + ", " + std::to_string(settings.steps) + " steps " +
-         settings.sampler + ", " + format_seconds(outcome.total_s) + ")";
+         std::to_string(settings.width_px) + " x " + std::to_string(settings.height_px) +
+         ", seed " + std::to_string(settings.seed) + ", " + std::to_string(settings.steps) +
+         " steps " + settings.sampler + ", " + format_seconds(outcome.total_s) + ")";
 }
 
 /// The requests of a run: one, `--count` of them with seeds counting up, or a grid's cells.
@@ -110,14 +110,14 @@ std::vector<TextToImageRequest> requests_of(const Txt2ImgOptions& options) {
   std::vector<TextToImageRequest> requests;
   if (!options.grid.empty()) {
     if (options.count > 1)
-      throw Error(ErrorKind::kInvalidArgument, "--grid", "draws its own pictures; it takes no --count");
+      throw Error(ErrorKind::kInvalidArgument, "--grid",
+                  "draws its own pictures; it takes no --count");
     for (GridCell& cell : grid_cells(options.request, options.grid))
       requests.push_back(std::move(cell.request));
     return requests;
   }
   requests.assign(static_cast<size_t>(options.count), options.request);
-  if (options.count > 1 && !options.request.seed)
-    requests[0].seed = std::random_device{}();
+  if (options.count > 1 && !options.request.seed) requests[0].seed = std::random_device{}();
   for (size_t i = 1; i < requests.size(); ++i) requests[i].seed = *requests[0].seed + i;
   return requests;
 }
@@ -127,7 +127,8 @@ PngText metadata_of(const TextToImageResult& result) {
           {"tintype", settings_json(result.settings)}};
 }
 
-/// Where picture `i` goes: the named file ("apple.png"; of several "apple-1.png", ...), or a free name.
+/// Where picture `i` goes: the named file ("apple.png"; of several "apple-1.png", ...), or a free
+/// name.
 std::filesystem::path file_for(const Txt2ImgOptions& options, size_t i, uint64_t seed) {
   if (options.output.empty()) return free_output_name(".", seed);
   std::filesystem::path file = options.output;
@@ -284,9 +285,10 @@ void add_picture_flags(CLI::App& command, TextToImageRequest& request) {
       },
       "0 keeps to --seed, 1 to --variation-seed (default: 0)", "X");
   command
-      .add_option("--rng", request.rng,
-                  "Noise contract: torch is PyTorch's CPU generator (diffusers, ComfyUI), philox its "
-                  "GPU generator (A1111)")
+      .add_option(
+          "--rng", request.rng,
+          "Noise contract: torch is PyTorch's CPU generator (diffusers, ComfyUI), philox its "
+          "GPU generator (A1111)")
       ->type_name("NAME")
       ->capture_default_str();
 }
@@ -385,7 +387,8 @@ void add_run_flags(CLI::App& command, Txt2ImgOptions& options) {
           [&options](const std::vector<std::string>& axes) {
             for (const std::string& axis : axes) options.grid.push_back(parse_grid_axis(axis));
           },
-          "One sheet with a picture for each combination, e.g. steps=10,20 guidance=4,7 (settings: " +
+          "One sheet with a picture for each combination, e.g. steps=10,20 guidance=4,7 "
+          "(settings: " +
               grid_keys() + ")")
       ->type_name("SETTING=VALUES ...")
       ->expected(1, 2);

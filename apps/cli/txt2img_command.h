@@ -20,7 +20,7 @@ struct Txt2ImgOptions {
   EngineOptions engine;
   TextToImageRequest request;
   std::optional<double> deadline_s;
-  std::string output;  ///< "" picks a free tintype-<seed>.png in the current folder
+  std::string output;          ///< "" picks a free tintype-<seed>.png in the current folder
   int count = 1;               ///< pictures, seeds counting up
   std::vector<GridAxis> grid;  ///< none, or one or two settings
   bool json = false;

@@ -16,7 +16,8 @@ struct ContactSheetLabels {
 
 /// Row by row, `columns` pictures a row, all of one size; the last row may be short. Labels show
 /// printable ASCII ("?" for anything else) and are cut to the space there is.
-/// throws kInvalidArgument: no picture, sizes or label counts that disagree, a sheet over 2^28 pixels
+/// throws kInvalidArgument: no picture, sizes or label counts that disagree, a sheet over 2^28
+/// pixels
 Image contact_sheet(std::span<const Image> pictures, int columns,
                     const ContactSheetLabels& labels = {});
 

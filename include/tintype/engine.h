@@ -27,31 +27,31 @@ struct LoadOptions {
   std::vector<std::filesystem::path> tokenizers = {};
   std::filesystem::path vae = {};           ///< file whose autoencoder replaces the checkpoint's
   std::filesystem::path text_encoder = {};  ///< likewise for the first text encoder
-  std::string prediction_type = {};  ///< "epsilon" or "v_prediction" where names do not tell
+  std::string prediction_type = {};         ///< "epsilon" or "v_prediction" where names do not tell
 };
 
 /// One network of a checkpoint.
 struct ComponentInfo {
-  std::string name;            ///< folder: "unet", "vae", "text_encoder"
-  std::string architecture;    ///< class in the checkpoint's config: "UNet2DConditionModel"
+  std::string name;          ///< folder: "unet", "vae", "text_encoder"
+  std::string architecture;  ///< class in the checkpoint's config: "UNet2DConditionModel"
   uint64_t parameters = 0;
   uint64_t file_bytes = 0;
-  std::string storage;         ///< dtype in the file: "f16", or "f16+f32" when mixed
+  std::string storage;  ///< dtype in the file: "f16", or "f16+f32" when mixed
 };
 
 /// What a checkpoint is, found without loading its weights.
 struct ModelInfo {
-  std::string name;            ///< folder name, or the file's without its suffix
-  std::string kind;            ///< "folder", or a single file's family: "SD 2.x"
-  std::string note;            ///< what was guessed of a single file; empty when nothing was
-  std::string pipeline;        ///< "StableDiffusionPipeline"
+  std::string name;      ///< folder name, or the file's without its suffix
+  std::string kind;      ///< "folder", or a single file's family: "SD 2.x"
+  std::string note;      ///< what was guessed of a single file; empty when nothing was
+  std::string pipeline;  ///< "StableDiffusionPipeline"
   std::vector<ComponentInfo> components;
   int default_width_px = 0, default_height_px = 0;
-  int size_multiple_px = 8;    ///< width and height must be multiples of this
-  std::string default_sampler; ///< "" when the checkpoint's own is not one of ours
+  int size_multiple_px = 8;     ///< width and height must be multiples of this
+  std::string default_sampler;  ///< "" when the checkpoint's own is not one of ours
   std::string prediction_type;
-  uint64_t weight_bytes = 0;   ///< memory the packed weights will take
-  uint64_t peak_bytes = 0;     ///< weights plus activations of one default picture with guidance
+  uint64_t weight_bytes = 0;  ///< memory the packed weights will take
+  uint64_t peak_bytes = 0;    ///< weights plus activations of one default picture with guidance
 };
 
 /// A checkpoint in memory, shared by any number of requests. Made by Engine::load.

@@ -20,7 +20,7 @@ struct PromptOptions {
 
 struct PromptToken {
   int32_t id = 0;
-  std::string text;     ///< "</w>" ends a word; an embedding is "name[vector]"
+  std::string text;  ///< "</w>" ends a word; an embedding is "name[vector]"
   float weight = 1.0f;
 };
 

@@ -23,15 +23,16 @@ struct SizeConditioning {
 /// One picture from one prompt. Unset members take the checkpoint's default. Validated by the
 /// pipeline, not by the caller.
 struct TextToImageRequest {
-  std::string prompt = {};               ///< UTF-8; may be empty
+  std::string prompt = {};  ///< UTF-8; may be empty
   /// What to steer away from; used when guidance_scale > 1. Unset is not "": where the checkpoint
   /// says so (SDXL), no negative prompt is zeros and the empty one is encoded.
   std::optional<std::string> negative_prompt = {};
-  std::optional<int> width_px = {};      ///< multiple of ModelInfo::size_multiple_px
+  std::optional<int> width_px = {};  ///< multiple of ModelInfo::size_multiple_px
   std::optional<int> height_px = {};
-  std::optional<int> steps = {};         ///< 1..1000; time is linear in it
+  std::optional<int> steps = {};             ///< 1..1000; time is linear in it
   std::optional<float> guidance_scale = {};  ///< at most 1 skips the unconditional pass
-  /// 0..1: how much of guidance's gain in contrast is taken back (Lin et al. 2023, arXiv:2305.08891)
+  /// 0..1: how much of guidance's gain in contrast is taken back (Lin et al. 2023,
+  /// arXiv:2305.08891)
   float guidance_rescale = 0;
   /// Last layers of the text encoder that the prompt's features do not pass through, beyond those
   /// that the checkpoint's pipeline skips; as diffusers counts them, and as there the negative
@@ -41,16 +42,16 @@ struct TextToImageRequest {
   /// Where a refiner takes over, as a part of the noise removed; 0..1 exclusive. Read when one is
   /// passed to Engine::text_to_image.
   double refiner_start = 0.8;
-  std::string sampler = {};              ///< "" is the checkpoint's own; see sampler_names()
-  std::string scheduler = {};            ///< "" is the checkpoint's own spacing; see scheduler_names()
-  std::optional<uint64_t> seed = {};     ///< unset: drawn once and returned with the picture
+  std::string sampler = {};           ///< "" is the checkpoint's own; see sampler_names()
+  std::string scheduler = {};         ///< "" is the checkpoint's own spacing; see scheduler_names()
+  std::optional<uint64_t> seed = {};  ///< unset: drawn once and returned with the picture
   /// How the prompts are read: "plain" (every character is text, as diffusers), "a1111" or "comfy"
   /// (weights, BREAK, editing, windows beyond the first); see docs/prompts.md
   std::string prompt_syntax = "plain";
   /// Noise contract: "torch" is PyTorch's CPU generator, "philox" its GPU generator (A1111)
   std::string rng = "torch";
-  uint64_t variation_seed = 0;           ///< mixed into the start noise by variation_strength
-  float variation_strength = 0;          ///< 0..1
+  uint64_t variation_seed = 0;   ///< mixed into the start noise by variation_strength
+  float variation_strength = 0;  ///< 0..1
 };
 
 /// The request with every default filled in: what was really drawn.
@@ -60,24 +61,24 @@ struct TextToImageSettings {
   int width_px = 0, height_px = 0, steps = 0;
   float guidance_scale = 0, guidance_rescale = 0;
   int clip_skip = 0;
-  SizeConditioning size_conditioning;    ///< every member set
+  SizeConditioning size_conditioning;  ///< every member set
   std::string sampler, scheduler;
   uint64_t seed = 0;
   std::string prompt_syntax = "plain";
   std::string rng;
   uint64_t variation_seed = 0;
   float variation_strength = 0;
-  std::string model_name;                ///< the checkpoint's folder name
-  std::string refiner_name;              ///< "": no refiner, and the next two are not read
+  std::string model_name;    ///< the checkpoint's folder name
+  std::string refiner_name;  ///< "": no refiner, and the next two are not read
   std::string refiner_sampler;
   double refiner_start = 0;
-  bool prompt_truncated = false;         ///< the prompt was longer than the encoder's window
+  bool prompt_truncated = false;  ///< the prompt was longer than the encoder's window
 };
 
 /// Wall-clock seconds per stage.
 struct StageTimings {
   double encode_prompt_s = 0, denoise_s = 0, decode_s = 0, total_s = 0;
-  std::vector<double> step_s;            ///< one entry per network call
+  std::vector<double> step_s;  ///< one entry per network call
 };
 
 struct TextToImageResult {

@@ -41,7 +41,7 @@ struct Epilogue {
   const Tensor* bias = nullptr;        ///< [N]
   const Tensor* image_bias = nullptr;  ///< [B,N], added to every position of its image or sequence
   Activation activation = Activation::kNone;
-  const Tensor* residual = nullptr;    ///< shape of the output
+  const Tensor* residual = nullptr;  ///< shape of the output
 };
 
 struct Conv2dGeometry {

@@ -16,19 +16,26 @@ constexpr std::array kDevices = {Device::kCpu, Device::kReference};
 
 std::string_view to_string(Activation activation) {
   switch (activation) {
-    case Activation::kNone: return "none";
-    case Activation::kSilu: return "silu";
-    case Activation::kGelu: return "gelu";
-    case Activation::kQuickGelu: return "quick_gelu";
+    case Activation::kNone:
+      return "none";
+    case Activation::kSilu:
+      return "silu";
+    case Activation::kGelu:
+      return "gelu";
+    case Activation::kQuickGelu:
+      return "quick_gelu";
   }
   return "?";
 }
 
 const Backend& backend_for(Device device) {
   switch (device) {
-    case Device::kCpu: return cpu_backend();
-    case Device::kReference: return reference_backend();
-    case Device::kMeta: return meta_backend();
+    case Device::kCpu:
+      return cpu_backend();
+    case Device::kReference:
+      return reference_backend();
+    case Device::kMeta:
+      return meta_backend();
   }
   fail(ErrorKind::kUnsupported, "backend", "this build has no backend for device ", device);
 }
@@ -41,8 +48,8 @@ Device parse_device(std::string_view name) {
     if (name == to_string(device)) return device;
     known += cat(known.empty() ? "" : ", ", to_string(device));
   }
-  fail(ErrorKind::kInvalidArgument, "device", "must be one of ", known, ", got \"",
-       printable(name), "\"");
+  fail(ErrorKind::kInvalidArgument, "device", "must be one of ", known, ", got \"", printable(name),
+       "\"");
 }
 
 }  // namespace tintype

@@ -24,10 +24,10 @@ template <typename... Args>
 }  // namespace tintype
 
 /// Throws kInvalidArgument with the message built from the remaining arguments.
-#define TT_REQUIRE(condition, where, ...)                                              \
-  do {                                                                                 \
-    if (!(condition)) [[unlikely]]                                                     \
-      ::tintype::fail(::tintype::ErrorKind::kInvalidArgument, (where), __VA_ARGS__);   \
+#define TT_REQUIRE(condition, where, ...)                                            \
+  do {                                                                               \
+    if (!(condition)) [[unlikely]]                                                   \
+      ::tintype::fail(::tintype::ErrorKind::kInvalidArgument, (where), __VA_ARGS__); \
   } while (false)
 
 /// Programmer faults: checked in builds without NDEBUG only.

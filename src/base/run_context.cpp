@@ -6,11 +6,16 @@ namespace tintype {
 
 std::string_view to_string(Stage stage) noexcept {
   switch (stage) {
-    case Stage::kLoad: return "load";
-    case Stage::kEncodePrompt: return "encode_prompt";
-    case Stage::kDenoise: return "denoise";
-    case Stage::kDecode: return "decode";
-    case Stage::kSave: return "save";
+    case Stage::kLoad:
+      return "load";
+    case Stage::kEncodePrompt:
+      return "encode_prompt";
+    case Stage::kDenoise:
+      return "denoise";
+    case Stage::kDecode:
+      return "decode";
+    case Stage::kSave:
+      return "save";
   }
   return "unknown";
 }

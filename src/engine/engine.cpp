@@ -59,10 +59,10 @@ ModelInfo describe(const CheckpointLayout& layout, const MetaModel& meta) {
                  .prediction_type = std::string(to_string(model.schedule.prediction_type)),
                  .weight_bytes = meta.weight_bytes,
                  .peak_bytes = 0};
-  info.peak_bytes = predict_memory(model, meta.weight_bytes,
-                                   {.width_px = info.default_width_px,
-                                    .height_px = info.default_height_px})
-                        .peak_bytes;
+  info.peak_bytes =
+      predict_memory(model, meta.weight_bytes,
+                     {.width_px = info.default_width_px, .height_px = info.default_height_px})
+          .peak_bytes;
   return info;
 }
 
@@ -71,7 +71,8 @@ uint64_t physical_memory_bytes() {
   return pages > 0 && size > 0 ? static_cast<uint64_t>(pages) * static_cast<uint64_t>(size) : 0;
 }
 
-/// An allocation that the system grants and cannot back ends the process; a number says why instead.
+/// An allocation that the system grants and cannot back ends the process; a number says why
+/// instead.
 void require_memory(const char* where, uint64_t needed, const auto&... what) {
   const uint64_t available = physical_memory_bytes();
   if (available && needed > available)

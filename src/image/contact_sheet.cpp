@@ -24,9 +24,9 @@ void draw_glyph(Image& sheet, char c, Point at) {
     for (int x = 0; x < kGlyphWidth; ++x) {
       const char digit = glyph[static_cast<size_t>(y * kGlyphWidth + x)];
       const int coverage = digit <= '9' ? digit - '0' : digit - 'a' + 10;
-      const size_t pixel =
-          (static_cast<size_t>(at.y + y) * static_cast<size_t>(sheet.width_px) +
-           static_cast<size_t>(at.x + x)) * 3;
+      const size_t pixel = (static_cast<size_t>(at.y + y) * static_cast<size_t>(sheet.width_px) +
+                            static_cast<size_t>(at.x + x)) *
+                           3;
       std::fill_n(sheet.rgb.begin() + static_cast<std::ptrdiff_t>(pixel), 3,
                   static_cast<uint8_t>(255 - coverage * 17));
     }
@@ -35,8 +35,8 @@ void draw_glyph(Image& sheet, char c, Point at) {
 
 /// Draws as many glyphs as fit `width_px`.
 void draw_label(Image& sheet, const std::string& text, Point at, int width_px) {
-  const int fitting = std::min<int>(static_cast<int>(std::min<size_t>(text.size(), 4096)),
-                                    width_px / kGlyphWidth);
+  const int fitting =
+      std::min<int>(static_cast<int>(std::min<size_t>(text.size(), 4096)), width_px / kGlyphWidth);
   for (int i = 0; i < fitting; ++i)
     draw_glyph(sheet, text[static_cast<size_t>(i)], {at.x + i * kGlyphWidth, at.y});
 }
@@ -44,11 +44,12 @@ void draw_label(Image& sheet, const std::string& text, Point at, int width_px) {
 void paste(Image& sheet, const Image& picture, Point at) {
   const size_t row = static_cast<size_t>(picture.width_px) * 3;
   for (int y = 0; y < picture.height_px; ++y)
-    std::copy_n(picture.rgb.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(y) * row), row,
-                sheet.rgb.begin() + static_cast<std::ptrdiff_t>(
-                                        (static_cast<size_t>(at.y + y) *
-                                             static_cast<size_t>(sheet.width_px) +
-                                         static_cast<size_t>(at.x)) * 3));
+    std::copy_n(
+        picture.rgb.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(y) * row), row,
+        sheet.rgb.begin() + static_cast<std::ptrdiff_t>((static_cast<size_t>(at.y + y) *
+                                                             static_cast<size_t>(sheet.width_px) +
+                                                         static_cast<size_t>(at.x)) *
+                                                        3));
 }
 
 }  // namespace
@@ -59,10 +60,11 @@ Image contact_sheet(std::span<const Image> pictures, int columns,
   TT_REQUIRE(!pictures.empty() && columns >= 1, kWhere, "needs a picture and a column");
   const int width = pictures[0].width_px, height = pictures[0].height_px;
   for (const Image& picture : pictures)
-    TT_REQUIRE(picture.width_px == width && picture.height_px == height &&
-                   picture.rgb.size() == static_cast<size_t>(width) * static_cast<size_t>(height) * 3,
-               kWhere, "pictures must all be ", width, "x", height, ", got ", picture.width_px, "x",
-               picture.height_px);
+    TT_REQUIRE(
+        picture.width_px == width && picture.height_px == height &&
+            picture.rgb.size() == static_cast<size_t>(width) * static_cast<size_t>(height) * 3,
+        kWhere, "pictures must all be ", width, "x", height, ", got ", picture.width_px, "x",
+        picture.height_px);
   const int rows = (static_cast<int>(pictures.size()) + columns - 1) / columns;
   TT_REQUIRE(labels.columns.empty() || static_cast<int>(labels.columns.size()) == columns, kWhere,
              "needs a label for each of ", columns, " columns, got ", labels.columns.size());
@@ -88,8 +90,7 @@ Image contact_sheet(std::span<const Image> pictures, int columns,
   for (size_t i = 0; i < labels.rows.size(); ++i)
     if (height >= kGlyphHeight)
       draw_label(sheet, labels.rows[i],
-                 {kGapPx, row_y(static_cast<int>(i)) + (height - kGlyphHeight) / 2},
-                 left - kGapPx);
+                 {kGapPx, row_y(static_cast<int>(i)) + (height - kGlyphHeight) / 2}, left - kGapPx);
   for (size_t i = 0; i < pictures.size(); ++i)
     paste(sheet, pictures[i],
           {column_x(static_cast<int>(i) % columns), row_y(static_cast<int>(i) / columns)});

@@ -63,15 +63,15 @@ constexpr std::array kLatentCodecs = {
                        }}};
 
 template <typename Role, size_t N>
-std::unique_ptr<Role> load(const std::array<Entry<Role>, N>& table,
-                           const Component& component, Device device) {
+std::unique_ptr<Role> load(const std::array<Entry<Role>, N>& table, const Component& component,
+                           Device device) {
   std::string known;
   for (const Entry<Role>& entry : table) {
     if (component.class_name == entry.class_name) return entry.load(component, device);
     known += cat(known.empty() ? "" : ", ", entry.class_name);
   }
-  fail(ErrorKind::kUnsupported, component.name, "the class must be one of ", known,
-       ", got \"", printable(component.class_name), "\"");
+  fail(ErrorKind::kUnsupported, component.name, "the class must be one of ", known, ", got \"",
+       printable(component.class_name), "\"");
 }
 
 }  // namespace

@@ -28,8 +28,7 @@ Component folder_component(const std::filesystem::path& folder, std::string clas
 
 /// All three: throws kNotFound, kCorruptFile, kUnsupported (naming the class and the known ones)
 std::unique_ptr<TextEncoder> load_text_encoder(const Component& component, Device device);
-std::unique_ptr<DenoisingNetwork> load_denoising_network(const Component& component,
-                                                         Device device);
+std::unique_ptr<DenoisingNetwork> load_denoising_network(const Component& component, Device device);
 std::unique_ptr<LatentCodec> load_latent_codec(const Component& component, Device device);
 
 }  // namespace tintype

@@ -26,18 +26,17 @@ Linear::Linear(const WeightScope& w, int64_t in_features, int64_t out_features,
                const Options& options) {
   const std::array shapes = {Shape{out_features, in_features},
                              Shape{out_features, in_features, 1, 1}};
-  const Tensor weight =
-      w.take("weight", std::span(shapes).first(options.from_conv1x1 ? 2 : 1));
+  const Tensor weight = w.take("weight", std::span(shapes).first(options.from_conv1x1 ? 2 : 1));
   if (options.bias) bias_ = parameter(w, "bias", out_features);
-  if (weight.defined())
-    weight_ = backend_for(w.device()).pack_linear(weight.reshape(shapes[0]));
+  if (weight.defined()) weight_ = backend_for(w.device()).pack_linear(weight.reshape(shapes[0]));
 }
 
 Tensor Linear::forward(const Tensor& x, const Fused& fused) const {
-  return ops::linear(x, *weight_, {.bias = bias_ ? &*bias_ : nullptr,
-                                   .image_bias = fused.image_bias,
-                                   .activation = fused.activation,
-                                   .residual = fused.residual});
+  return ops::linear(x, *weight_,
+                     {.bias = bias_ ? &*bias_ : nullptr,
+                      .image_bias = fused.image_bias,
+                      .activation = fused.activation,
+                      .residual = fused.residual});
 }
 
 Conv2d::Conv2d(const WeightScope& w, int64_t in_channels, int64_t out_channels, int64_t kernel,
@@ -49,16 +48,19 @@ Conv2d::Conv2d(const WeightScope& w, int64_t in_channels, int64_t out_channels, 
 }
 
 Tensor Conv2d::forward(const Tensor& x, const Fused& fused) const {
-  return ops::conv2d(x, *weight_, geometry_, {.bias = &bias_,
-                                              .image_bias = fused.image_bias,
-                                              .activation = fused.activation,
-                                              .residual = fused.residual});
+  return ops::conv2d(x, *weight_, geometry_,
+                     {.bias = &bias_,
+                      .image_bias = fused.image_bias,
+                      .activation = fused.activation,
+                      .residual = fused.residual});
 }
 
 LayerNorm::LayerNorm(const WeightScope& w, int64_t channels, float eps)
     : eps_(eps), weight_(parameter(w, "weight", channels)), bias_(parameter(w, "bias", channels)) {}
 
-Tensor LayerNorm::forward(const Tensor& x) const { return ops::layer_norm(x, weight_, bias_, eps_); }
+Tensor LayerNorm::forward(const Tensor& x) const {
+  return ops::layer_norm(x, weight_, bias_, eps_);
+}
 
 GroupNorm::GroupNorm(const WeightScope& w, int groups, int64_t channels, float eps)
     : groups_(groups),

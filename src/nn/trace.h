@@ -1,5 +1,5 @@
-/// Names intermediates of a forward pass, for comparison with a dump of the reference. Off (null) in
-/// normal runs. Single-thread.
+/// Names intermediates of a forward pass, for comparison with a dump of the reference. Off (null)
+/// in normal runs. Single-thread.
 #pragma once
 
 #include <functional>

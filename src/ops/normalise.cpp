@@ -27,8 +27,8 @@ Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, flo
 Tensor group_norm(const Tensor& x, int groups, const Tensor& weight, const Tensor& bias, float eps,
                   Activation activation) {
   check_affine(x, weight, bias, eps, "group_norm");
-  TT_REQUIRE(groups >= 1 && x.dim(-1) % groups == 0, "group_norm", "groups must divide C=",
-             x.dim(-1), ", got ", groups);
+  TT_REQUIRE(groups >= 1 && x.dim(-1) % groups == 0, "group_norm",
+             "groups must divide C=", x.dim(-1), ", got ", groups);
   Tensor out = empty_like(x, x.shape());
   backend_for(x.device()).group_norm(x, groups, weight, bias, eps, activation, out);
   return out;

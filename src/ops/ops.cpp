@@ -40,8 +40,8 @@ Tensor to_host(const Tensor& x) {
 
 Tensor cast(const Tensor& x, DType dtype) {
   require_defined(x, "cast", "x");
-  TT_REQUIRE(is_float(x.dtype()) && is_float(dtype), "cast", "converts between f32, f16 and bf16, got ",
-             x.dtype(), " to ", dtype);
+  TT_REQUIRE(is_float(x.dtype()) && is_float(dtype), "cast",
+             "converts between f32, f16 and bf16, got ", x.dtype(), " to ", dtype);
   if (x.dtype() == dtype) return x;
   Tensor out = empty(x.shape(), dtype, x.device());
   backend_for(x.device()).cast(x, out);
@@ -70,11 +70,12 @@ Tensor conv2d(const Tensor& x, const PackedWeight& weight, const Conv2dGeometry&
   TT_REQUIRE(g.stride >= 1, "conv2d", "stride must be at least 1, got ", g.stride);
   TT_REQUIRE(g.pad_top >= 0 && g.pad_left >= 0 && g.pad_bottom >= 0 && g.pad_right >= 0, "conv2d",
              "padding must not be negative");
-  const int64_t height = x.dim(1) + g.pad_top + g.pad_bottom, width = x.dim(2) + g.pad_left + g.pad_right;
+  const int64_t height = x.dim(1) + g.pad_top + g.pad_bottom,
+                width = x.dim(2) + g.pad_left + g.pad_right;
   TT_REQUIRE(height >= w[2] && width >= w[3], "conv2d", "the padded picture ", height, "x", width,
              " must hold the ", w[2], "x", w[3], " filter");
-  Tensor out = empty_like(x, Shape{x.dim(0), (height - w[2]) / g.stride + 1,
-                                   (width - w[3]) / g.stride + 1, w[0]});
+  Tensor out = empty_like(
+      x, Shape{x.dim(0), (height - w[2]) / g.stride + 1, (width - w[3]) / g.stride + 1, w[0]});
   check_epilogue(x, epilogue, out.shape(), "conv2d");
   backend_for(x.device()).conv2d(x, weight, g, epilogue, out);
   return out;

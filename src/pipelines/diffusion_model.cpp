@@ -57,7 +57,8 @@ std::vector<CheckpointLayout::TextTower> locate_text_towers(const JsonObject& in
   const bool second = has_part(index, "text_encoder_2");
   if (!second || has_part(index, "text_encoder"))
     towers.push_back({folder / "tokenizer", {}, locate(index, folder, "text_encoder")});
-  if (second) towers.push_back({folder / "tokenizer_2", {}, locate(index, folder, "text_encoder_2")});
+  if (second)
+    towers.push_back({folder / "tokenizer_2", {}, locate(index, folder, "text_encoder_2")});
   return towers;
 }
 
@@ -133,15 +134,15 @@ CheckpointLayout CheckpointLayout::read(const fs::path& given, const LoadOptions
   const fs::path index_path = path / "model_index.json";
   const Json json = read_json_file(index_path, 1u << 20);
   const JsonObject index(json, index_path.string());
-  CheckpointLayout layout{.name = path.filename().string(),
-                          .kind = "folder",
-                          .note = {},
-                          .traits = PipelineTraits::for_class(index.text("_class_name", "")),
-                          .text_towers = locate_text_towers(index, path),
-                          .network = locate(index, path, "unet"),
-                          .codec = locate(index, path, "vae"),
-                          .schedule = NoiseScheduleConfig::from_file(path / "scheduler" /
-                                                                     "scheduler_config.json")};
+  CheckpointLayout layout{
+      .name = path.filename().string(),
+      .kind = "folder",
+      .note = {},
+      .traits = PipelineTraits::for_class(index.text("_class_name", "")),
+      .text_towers = locate_text_towers(index, path),
+      .network = locate(index, path, "unet"),
+      .codec = locate(index, path, "vae"),
+      .schedule = NoiseScheduleConfig::from_file(path / "scheduler" / "scheduler_config.json")};
   if (layout.traits.zero_absent_negative)
     layout.traits.zero_absent_negative = index.boolean("force_zeros_for_empty_prompt", true);
   return layout;

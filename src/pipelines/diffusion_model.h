@@ -30,8 +30,8 @@ struct PipelineTraits {
   static PipelineTraits for_class(const std::string& class_name);
 };
 
-/// The parts of a checkpoint, found without reading a tensor: a diffusers folder, or a single file in
-/// the original layout (checkpoint_layout.cpp, single_file_layout.cpp).
+/// The parts of a checkpoint, found without reading a tensor: a diffusers folder, or a single file
+/// in the original layout (checkpoint_layout.cpp, single_file_layout.cpp).
 struct CheckpointLayout {
   /// A text encoder and the tokenizer that feeds it.
   struct TextTower {

@@ -31,7 +31,9 @@ void mix_on_sphere(std::vector<float>& low, const std::vector<float>& high, cons
   const size_t columns = static_cast<size_t>(shape[3]) * width;
   std::vector<double> cosines(columns);
   double mean = 0;
-  const auto first_of = [&](size_t column) { return column / width * height * width + column % width; };
+  const auto first_of = [&](size_t column) {
+    return column / width * height * width + column % width;
+  };
   for (size_t column = 0; column < columns; ++column) {
     double dot = 0, low_square = 0, high_square = 0;
     for (size_t y = 0; y < height; ++y) {
@@ -62,7 +64,8 @@ std::vector<std::string> noise_names() { return {"torch", "philox"}; }
 
 LatentNoise::Draw LatentNoise::generator(const std::string& rng, uint64_t seed) {
   if (rng == "philox") {
-    return [stream = std::make_shared<PhiloxRng>(seed)](std::span<float> out) { stream->randn(out); };
+    return
+        [stream = std::make_shared<PhiloxRng>(seed)](std::span<float> out) { stream->randn(out); };
   }
   return [stream = std::make_shared<TorchRng>(seed)](std::span<float> out) { stream->randn(out); };
 }

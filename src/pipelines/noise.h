@@ -14,7 +14,7 @@
 namespace tintype {
 
 struct NoiseOptions {
-  std::string rng = "torch";     ///< see noise_names()
+  std::string rng = "torch";  ///< see noise_names()
   uint64_t seed = 0;
   uint64_t variation_seed = 0;
   float variation_strength = 0;  ///< 0: the seed alone; 1: the variation seed alone

@@ -22,24 +22,26 @@ Tensor window_ids(const std::vector<int32_t>& ids, int64_t windows, Device devic
 TextFeatures encode_windows(const DiffusionModel::TextTower& tower, const PromptWindows& windows,
                             const TextOptions& options, PromptSyntax syntax, Device device) {
   const int64_t count = static_cast<int64_t>(windows.windows.size());
-  TextFeatures features = tower.encoder->encode(window_ids(windows.all_ids(), count, device), options);
+  TextFeatures features =
+      tower.encoder->encode(window_ids(windows.all_ids(), count, device), options);
   if (windows.weighted()) {
     const bool comfy = syntax == PromptSyntax::kComfy;
     Tensor empty;
     if (comfy)
-      empty = tower.encoder
-                  ->encode(window_ids(empty_window(tower.tokenizer).ids, 1, device), options)
-                  .hidden;
-    features.hidden = apply_prompt_weights(
-        features.hidden, windows.all_weights(),
-        comfy ? WeightRule::kAwayFromEmpty : WeightRule::kMeanRestore, empty);
+      empty =
+          tower.encoder->encode(window_ids(empty_window(tower.tokenizer).ids, 1, device), options)
+              .hidden;
+    features.hidden =
+        apply_prompt_weights(features.hidden, windows.all_weights(),
+                             comfy ? WeightRule::kAwayFromEmpty : WeightRule::kMeanRestore, empty);
   }
   features.hidden = join_windows(features.hidden);
   if (features.pooled.defined()) features.pooled = features.pooled.slice(0, 1);
   return features;
 }
 
-/// Joins a tower's features to those before it: along the width; pooled ones where a tower has them.
+/// Joins a tower's features to those before it: along the width; pooled ones where a tower has
+/// them.
 void add_tower(TextFeatures& all, const TextFeatures& one) {
   all.hidden = all.hidden.defined() ? ops::concat_last(all.hidden, one.hidden) : one.hidden;
   if (one.pooled.defined() && !all.pooled.defined()) all.pooled = one.pooled;
@@ -100,7 +102,8 @@ class PairEncoder {
     if (!guided_) return with_time_ids(positive);
     if (!pair.negative) negative = {zeros_like(positive.hidden), zeros_like(positive.pooled)};
     TextFeatures both{ops::concat_first(negative.hidden, positive.hidden)};
-    if (positive.pooled.defined()) both.pooled = ops::concat_first(negative.pooled, positive.pooled);
+    if (positive.pooled.defined())
+      both.pooled = ops::concat_first(negative.pooled, positive.pooled);
     return with_time_ids(both);
   }
 
@@ -150,12 +153,13 @@ PromptConditioning encode_prompts(const DiffusionModel& model, const TextToImage
   PairEncoder encoder(model, s);
   std::map<std::pair<size_t, size_t>, size_t> known;
   for (int step = 0; step < steps; ++step) {
-    const std::pair pair(positive.variant_at(step), encode_negative ? negative.variant_at(step) : 0);
+    const std::pair pair(positive.variant_at(step),
+                         encode_negative ? negative.variant_at(step) : 0);
     const auto [entry, fresh] = known.emplace(pair, result.variants.size());
     if (fresh)
-      result.variants.push_back(encoder.encode(
-          {positive.variants[pair.first].fragments,
-           encode_negative ? &negative.variants[pair.second].fragments : nullptr}));
+      result.variants.push_back(
+          encoder.encode({positive.variants[pair.first].fragments,
+                          encode_negative ? &negative.variants[pair.second].fragments : nullptr}));
     result.of_step.push_back(entry->second);
   }
   result.truncated = encoder.truncated();

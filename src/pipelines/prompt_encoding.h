@@ -1,6 +1,6 @@
-/// Prompts to what the denoising network is told: windows of tokens through every text tower, weights
-/// applied, under guidance the negative prompt first; one conditioning for each text that prompt
-/// editing brings. Thread-safe: no state.
+/// Prompts to what the denoising network is told: windows of tokens through every text tower,
+/// weights applied, under guidance the negative prompt first; one conditioning for each text that
+/// prompt editing brings. Thread-safe: no state.
 #pragma once
 
 #include <vector>

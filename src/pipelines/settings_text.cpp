@@ -46,10 +46,10 @@ std::string parameters_text(const TextToImageSettings& s) {
                     scheduler, ", CFG scale: ", s.guidance_scale, ", Seed: ", s.seed,
                     ", Size: ", s.width_px, "x", s.height_px, ", Model: ", s.model_name,
                     ", RNG: ", s.rng == "torch" ? "CPU" : "NV",
-                    s.variation_strength > 0 ? cat(", Variation seed: ", s.variation_seed,
-                                                   ", Variation seed strength: ",
-                                                   s.variation_strength)
-                                             : "");
+                    s.variation_strength > 0
+                        ? cat(", Variation seed: ", s.variation_seed,
+                              ", Variation seed strength: ", s.variation_strength)
+                        : "");
 }
 
 std::string settings_json(const TextToImageSettings& s) {

@@ -45,7 +45,8 @@ CheckpointLayout read_single_file(const fs::path& file, const LoadOptions& optio
   for (size_t i = 0; i < found.text_encoders.size(); ++i) {
     // The families' traits list towers in order; SDXL's refiner has the second place only.
     const bool missing = !found.text_encoders[i];
-    const bool expected = found.family.text_towers.size() > i && found.family.text_towers.size() > 1;
+    const bool expected =
+        found.family.text_towers.size() > i && found.family.text_towers.size() > 1;
     if (missing && !expected && (i > 0 || found.text_encoders[1])) continue;
     const char* name = i == 0 ? "text_encoder" : "text_encoder_2";
     Source from = source;
@@ -55,7 +56,8 @@ CheckpointLayout read_single_file(const fs::path& file, const LoadOptions& optio
       part = identify_text_encoder_file(*from, found.family.text_towers.at(0));
     }
     CheckpointLayout::TextTower tower{
-        tokenizer_for(options, towers.size(), source), {},
+        tokenizer_for(options, towers.size(), source),
+        {},
         component(name, part, from, "; name a file with one (--text-encoder FILE)")};
     // OpenCLIP's towers were trained with id 0 as padding, OpenAI's with the end mark.
     const bool open_clip = part->config.value("hidden_act", "") != "quick_gelu";

@@ -11,9 +11,9 @@ constexpr size_t kAlignment = 64;  // a cache line, and the widest vector regist
 class HostStorage final : public Storage {
  public:
   explicit HostStorage(size_t bytes)
-      : Storage(static_cast<std::byte*>(::operator new(bytes, std::align_val_t{kAlignment})), bytes,
-                Device::kCpu) {}
-  ~HostStorage() override { ::operator delete(data(), std::align_val_t{kAlignment}); }
+      : Storage(static_cast<std::byte*>(::operator new (bytes, std::align_val_t{kAlignment})),
+                bytes, Device::kCpu) {}
+  ~HostStorage() override { ::operator delete (data(), std::align_val_t{kAlignment}); }
 };
 
 template <typename T>

@@ -6,33 +6,48 @@ namespace tintype {
 
 size_t size_of(DType dtype) {
   switch (dtype) {
-    case DType::kF32: return 4;
-    case DType::kF16: return 2;
-    case DType::kBF16: return 2;
-    case DType::kI8: return 1;
-    case DType::kU8: return 1;
-    case DType::kI32: return 4;
+    case DType::kF32:
+      return 4;
+    case DType::kF16:
+      return 2;
+    case DType::kBF16:
+      return 2;
+    case DType::kI8:
+      return 1;
+    case DType::kU8:
+      return 1;
+    case DType::kI32:
+      return 4;
   }
   return 0;
 }
 
 std::string_view to_string(DType dtype) {
   switch (dtype) {
-    case DType::kF32: return "f32";
-    case DType::kF16: return "f16";
-    case DType::kBF16: return "bf16";
-    case DType::kI8: return "i8";
-    case DType::kU8: return "u8";
-    case DType::kI32: return "i32";
+    case DType::kF32:
+      return "f32";
+    case DType::kF16:
+      return "f16";
+    case DType::kBF16:
+      return "bf16";
+    case DType::kI8:
+      return "i8";
+    case DType::kU8:
+      return "u8";
+    case DType::kI32:
+      return "i32";
   }
   return "?";
 }
 
 std::string_view to_string(Device device) {
   switch (device) {
-    case Device::kCpu: return "cpu";
-    case Device::kReference: return "reference";
-    case Device::kMeta: return "meta";
+    case Device::kCpu:
+      return "cpu";
+    case Device::kReference:
+      return "reference";
+    case Device::kMeta:
+      return "meta";
   }
   return "?";
 }
@@ -84,8 +99,8 @@ Tensor::Tensor(std::shared_ptr<const Storage> storage, size_t offset_bytes, DTyp
 }
 
 Tensor Tensor::reshape(const Shape& shape) const {
-  TT_REQUIRE(shape.numel() == numel(), "reshape", "element count must stay ", numel(), " (",
-             shape_, "), got ", shape);
+  TT_REQUIRE(shape.numel() == numel(), "reshape", "element count must stay ", numel(), " (", shape_,
+             "), got ", shape);
   Tensor result = *this;
   result.shape_ = shape;
   return result;

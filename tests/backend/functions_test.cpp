@@ -12,10 +12,14 @@ namespace {
 
 double exact(double x, Activation kind) {
   switch (kind) {
-    case Activation::kNone: return x;
-    case Activation::kSilu: return x / (1.0 + std::exp(-x));
-    case Activation::kGelu: return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
-    case Activation::kQuickGelu: return x / (1.0 + std::exp(-1.702 * x));
+    case Activation::kNone:
+      return x;
+    case Activation::kSilu:
+      return x / (1.0 + std::exp(-x));
+    case Activation::kGelu:
+      return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+    case Activation::kQuickGelu:
+      return x / (1.0 + std::exp(-1.702 * x));
   }
   return 0;
 }

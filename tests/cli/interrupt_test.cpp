@@ -13,7 +13,7 @@ using std::chrono::seconds;
 using std::chrono::steady_clock;
 
 // Long enough that only the signal can end it in time.
-const std::vector<std::string> kLongRun = {"txt2img", "-m",   TT_MODEL, "-p",   "red apple",
+const std::vector<std::string> kLongRun = {"txt2img", "-m",  TT_MODEL, "-p",   "red apple",
                                            "--steps", "500", "-o",     "a.png"};
 
 RunOptions in(const TestFolder& folder) { return {folder.path(), "", {"TERM=xterm"}}; }

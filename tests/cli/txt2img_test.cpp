@@ -152,8 +152,8 @@ TEST(Samplers, AreListed) {
 
 TEST(Txt2Img, CountDrawsSeedsInTurn) {
   const TestFolder folder;
-  const RunResult three =
-      run_cli(draw({"-p", "panda", "--count", "3", "-o", "p.png", "--json"}), {folder.path(), "", {}});
+  const RunResult three = run_cli(draw({"-p", "panda", "--count", "3", "-o", "p.png", "--json"}),
+                                  {folder.path(), "", {}});
   ASSERT_EQ(three.code, 0) << three.err;
   const Json result = Json::parse(three.out);
   EXPECT_EQ(result.at("files"), Json({"p-1.png", "p-2.png", "p-3.png"}));
@@ -184,9 +184,12 @@ TEST(Txt2Img, GridIsOneSheetOfAllCombinations) {
 
 TEST(Txt2Img, WrongGridsAreRefusedBeforeLoading) {
   const TestFolder folder;
-  const std::vector<std::vector<std::string>> wrong = {
-      {"--grid", "colour=red"},          {"--grid", "steps="},       {"--grid", "steps=1,x"},
-      {"--grid", "steps=1", "steps=2"}, {"--grid", "steps=1", "--count", "2"}, {"--count", "0"}};
+  const std::vector<std::vector<std::string>> wrong = {{"--grid", "colour=red"},
+                                                       {"--grid", "steps="},
+                                                       {"--grid", "steps=1,x"},
+                                                       {"--grid", "steps=1", "steps=2"},
+                                                       {"--grid", "steps=1", "--count", "2"},
+                                                       {"--count", "0"}};
   for (const auto& flags : wrong) {
     std::vector<std::string> all = {"txt2img", "-m", "/nonexistent", "-p", "x"};
     all.insert(all.end(), flags.begin(), flags.end());

@@ -17,8 +17,9 @@ Image plain(int width, int height, uint8_t level) {
 }
 
 uint8_t at(const Image& image, int x, int y) {
-  return image.rgb[(static_cast<size_t>(y) * static_cast<size_t>(image.width_px) +
-                    static_cast<size_t>(x)) * 3];
+  return image
+      .rgb[(static_cast<size_t>(y) * static_cast<size_t>(image.width_px) + static_cast<size_t>(x)) *
+           3];
 }
 
 TEST(ContactSheet, PlacesPicturesRowByRow) {
@@ -35,9 +36,9 @@ TEST(ContactSheet, PlacesPicturesRowByRow) {
 
 TEST(ContactSheet, LabelsLeaveInkAndNeverReachThePictures) {
   const std::vector<Image> pictures = {plain(40, 30, 7), plain(40, 30, 7)};
-  const Image sheet = contact_sheet(
-      pictures, 2, {.columns = {"steps=10", "a label far too long for its column"},
-                    .rows = {"guidance=4 \xC3\xA9"}});
+  const Image sheet = contact_sheet(pictures, 2,
+                                    {.columns = {"steps=10", "a label far too long for its column"},
+                                     .rows = {"guidance=4 \xC3\xA9"}});
   std::set<uint8_t> levels(sheet.rgb.begin(), sheet.rgb.end());
   EXPECT_GT(levels.size(), 5u) << "anti-aliased ink";
   const int left = sheet.width_px - (2 * 44 + 4), top = sheet.height_px - (34 + 4);
@@ -60,7 +61,8 @@ TEST(ContactSheet, RefusesWhatDoesNotFitTogether) {
 }
 
 TEST(LabelFont, HasEveryPrintableCharacter) {
-  EXPECT_EQ(kLabelGlyphs.size(), static_cast<size_t>(kLastGlyph - kFirstGlyph + 1) * kGlyphWidth * kGlyphHeight);
+  EXPECT_EQ(kLabelGlyphs.size(),
+            static_cast<size_t>(kLastGlyph - kFirstGlyph + 1) * kGlyphWidth * kGlyphHeight);
   EXPECT_EQ(kLabelGlyphs.find_first_not_of("0123456789abcdef"), std::string_view::npos);
 }
 

@@ -98,8 +98,8 @@ TEST_P(Blocks, TextEncodersMatchTheReference) {
 TEST_P(Blocks, TextEncoderRefusesToSkipMoreLayersThanItHas) {
   const Dump reference = dump();
   const std::string suffix = reference.has("text.input.ids") ? "" : "_2";
-  const auto encoder = load_text_encoder(folder_component(folder() / cat("text_encoder", suffix), "CLIPTextModel"),
-                                         GetParam().device);
+  const auto encoder = load_text_encoder(
+      folder_component(folder() / cat("text_encoder", suffix), "CLIPTextModel"), GetParam().device);
   const Tensor ids = on_device(reference.raw(cat("text", suffix, ".input.ids")));
   const int64_t layers = encoder->traits().layers;
   // All of them skipped leaves the embeddings.
@@ -111,8 +111,8 @@ TEST_P(Blocks, TextEncoderRefusesToSkipMoreLayersThanItHas) {
 
 TEST_P(Blocks, EveryUnetBlockMatchesTheReference) {
   const Dump reference = dump();
-  const auto unet =
-      load_denoising_network(folder_component(folder() / "unet", "UNet2DConditionModel"), GetParam().device);
+  const auto unet = load_denoising_network(
+      folder_component(folder() / "unet", "UNet2DConditionModel"), GetParam().device);
   int compared = 0;
   const nn::Trace trace = comparing(reference, "unet.", compared);
   const Tensor timestep = reference.raw("unet.input.timestep");
@@ -129,7 +129,8 @@ TEST_P(Blocks, EveryUnetBlockMatchesTheReference) {
 
 TEST_P(Blocks, AutoencoderMatchesTheReference) {
   const Dump reference = dump();
-  const auto codec = load_latent_codec(folder_component(folder() / "vae", "AutoencoderKL"), GetParam().device);
+  const auto codec =
+      load_latent_codec(folder_component(folder() / "vae", "AutoencoderKL"), GetParam().device);
   int compared = 0;
   const nn::Trace trace = comparing(reference, "vae.", compared);
   expect_close(reference, "vae.output.image",

@@ -209,10 +209,10 @@ TEST_P(LoadedLayout, NetworksLoadFromItUnchanged) {
   expect_loads<AutoencoderKl, AutoencoderKlConfig>(source, *checkpoint.vae);
   for (const auto& part : checkpoint.text_encoders)
     if (part)
-      expect_loads<ClipTextModel, ClipTextConfig>(
-          source, *part,
-          part->class_name == "CLIPTextModelWithProjection" ? ClipTextModel::Pooling::kProjected
-                                                            : ClipTextModel::Pooling::kNone);
+      expect_loads<ClipTextModel, ClipTextConfig>(source, *part,
+                                                  part->class_name == "CLIPTextModelWithProjection"
+                                                      ? ClipTextModel::Pooling::kProjected
+                                                      : ClipTextModel::Pooling::kNone);
 }
 
 INSTANTIATE_TEST_SUITE_P(Keys, LoadedLayout,

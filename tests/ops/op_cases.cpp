@@ -29,10 +29,11 @@ Run linear_run(const LinearCase& c) {
     const Tensor bias = random_tensor(Shape{c.out}, 3, d);
     const Tensor image_bias = random_tensor(Shape{c.x[0], c.out}, 4, d);
     const Tensor residual = random_tensor(out, 5, d);
-    return ops::linear(x, *weight, {.bias = c.bias ? &bias : nullptr,
-                                    .image_bias = c.image_bias ? &image_bias : nullptr,
-                                    .activation = c.activation,
-                                    .residual = c.residual ? &residual : nullptr});
+    return ops::linear(x, *weight,
+                       {.bias = c.bias ? &bias : nullptr,
+                        .image_bias = c.image_bias ? &image_bias : nullptr,
+                        .activation = c.activation,
+                        .residual = c.residual ? &residual : nullptr});
   };
 }
 
@@ -43,18 +44,21 @@ void add_linear(std::vector<OpCase>& cases) {
       {.x = Shape{7, 1}, .out = 7, .bias = false},
       {.x = Shape{3, 64}, .out = 33, .activation = Activation::kSilu},
       {.x = Shape{2, 5, 31}, .out = 16, .activation = Activation::kGelu, .residual = true},
-      {.x = Shape{2, 5, 40}, .out = 17, .activation = Activation::kQuickGelu, .image_bias = true,
+      {.x = Shape{2, 5, 40},
+       .out = 17,
+       .activation = Activation::kQuickGelu,
+       .image_bias = true,
        .residual = true},
       {.x = Shape{13, 96}, .out = 100, .residual = true, .storage = DType::kF16},
       {.x = Shape{2, 77, 192}, .out = 768, .storage = DType::kBF16},
       {.x = Shape{2, 1280}, .out = 1280},
       {.x = Shape{2, 256, 320}, .out = 320, .residual = true}};
   for (const LinearCase& c : table)
-    cases.push_back({"linear",
-                     cat(c.x, " -> ", c.out, " ", to_string(c.activation),
-                         c.image_bias ? " image_bias" : "", c.residual ? " residual" : "", " ",
-                         c.storage),
-                     linear_run(c), c.x[-1], 2.0 * static_cast<double>(c.x.numel() * c.out)});
+    cases.push_back(
+        {"linear",
+         cat(c.x, " -> ", c.out, " ", to_string(c.activation), c.image_bias ? " image_bias" : "",
+             c.residual ? " residual" : "", " ", c.storage),
+         linear_run(c), c.x[-1], 2.0 * static_cast<double>(c.x.numel() * c.out)});
 }
 
 struct ConvCase {
@@ -68,8 +72,8 @@ struct ConvCase {
 Run conv_run(const ConvCase& c) {
   return [c](Device d) {
     const Tensor x = random_tensor(c.x, 1, d);
-    const auto weight = backend_for(d).pack_conv2d(
-        random_tensor(Shape{c.out, c.x[3], c.kernel, c.kernel}, 2));
+    const auto weight =
+        backend_for(d).pack_conv2d(random_tensor(Shape{c.out, c.x[3], c.kernel, c.kernel}, 2));
     const Tensor bias = random_tensor(Shape{c.out}, 3, d);
     const Tensor image_bias = random_tensor(Shape{c.x[0], c.out}, 4, d);
     const Tensor plain = ops::conv2d(x, *weight, c.geometry);
@@ -84,7 +88,8 @@ Run conv_run(const ConvCase& c) {
 
 void add_conv2d(std::vector<OpCase>& cases) {
   const Conv2dGeometry same{.pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1};
-  const Conv2dGeometry half{.stride = 2, .pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1};
+  const Conv2dGeometry half{
+      .stride = 2, .pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1};
   const Conv2dGeometry corner{.stride = 2, .pad_bottom = 1, .pad_right = 1};
   const ConvCase table[] = {
       {Shape{1, 1, 1, 1}, 1, 1, {}},
@@ -115,23 +120,24 @@ void add_attention(std::vector<OpCase>& cases) {
     bool causal;
     float scale;
   };
-  const Case table[] = {{1, 1, 1, 1, 1, false, 1.0f},     {2, 77, 77, 4, 48, true, 0.15f},
-                        {1, 7, 7, 1, 5, true, 3.0f},      {2, 100, 77, 8, 40, false, 0.16f},
+  const Case table[] = {{1, 1, 1, 1, 1, false, 1.0f},        {2, 77, 77, 4, 48, true, 0.15f},
+                        {1, 7, 7, 1, 5, true, 3.0f},         {2, 100, 77, 8, 40, false, 0.16f},
                         {1, 300, 300, 2, 64, false, 0.125f}, {1, 260, 513, 3, 11, false, 2.0f},
                         {1, 64, 64, 1, 512, false, 0.044f},  {1, 49, 1, 2, 160, false, 1.0f},
-                        {1, 600, 600, 2, 32, true, 1.0f},  {1, 520, 520, 8, 40, false, 0.16f},
+                        {1, 600, 600, 2, 32, true, 1.0f},    {1, 520, 520, 8, 40, false, 0.16f},
                         {0, 5, 5, 1, 8, false, 1.0f}};
   for (const Case& c : table) {
     const auto run = [c](Device d) {
       const int64_t columns = c.heads * c.width;
-      return ops::attention(random_tensor(Shape{c.images, c.queries, columns}, 1, d),
-                            random_tensor(Shape{c.images, c.keys, columns}, 2, d),
-                            random_tensor(Shape{c.images, c.keys, columns}, 3, d),
-                            {.heads = static_cast<int>(c.heads), .scale = c.scale, .causal = c.causal});
+      return ops::attention(
+          random_tensor(Shape{c.images, c.queries, columns}, 1, d),
+          random_tensor(Shape{c.images, c.keys, columns}, 2, d),
+          random_tensor(Shape{c.images, c.keys, columns}, 3, d),
+          {.heads = static_cast<int>(c.heads), .scale = c.scale, .causal = c.causal});
     };
     cases.push_back({"attention",
-                     cat("B=", c.images, " S=", c.queries, " T=", c.keys, " H=", c.heads, " D=",
-                         c.width, c.causal ? " causal" : ""),
+                     cat("B=", c.images, " S=", c.queries, " T=", c.keys, " H=", c.heads,
+                         " D=", c.width, c.causal ? " causal" : ""),
                      run, c.keys + c.width,
                      4.0 * static_cast<double>(c.images * c.queries * c.keys * c.heads * c.width)});
   }
@@ -139,11 +145,13 @@ void add_attention(std::vector<OpCase>& cases) {
 
 void add_normalisations(std::vector<OpCase>& cases) {
   for (const int64_t c : {1, 7, 16, 64, 320, 1023}) {
-    cases.push_back({"layer_norm", cat("[2,3,", c, "]"), [c](Device d) {
+    cases.push_back({"layer_norm", cat("[2,3,", c, "]"),
+                     [c](Device d) {
                        return ops::layer_norm(random_tensor(Shape{2, 3, c}, 1, d),
                                               random_tensor(Shape{c}, 2, d),
                                               random_tensor(Shape{c}, 3, d), 1e-5f);
-                     }, c});
+                     },
+                     c});
   }
   struct Case {
     Shape x;
@@ -158,11 +166,11 @@ void add_normalisations(std::vector<OpCase>& cases) {
                         Case{Shape{1, 9, 9, 31}, 31, Activation::kGelu}})
     cases.push_back({"group_norm", cat(c.x, " groups ", c.groups, " ", to_string(c.activation)),
                      [c](Device d) {
-                       return ops::group_norm(random_tensor(c.x, 1, d), c.groups,
-                                              random_tensor(Shape{c.x[-1]}, 2, d),
-                                              random_tensor(Shape{c.x[-1]}, 3, d), 1e-6f,
-                                              c.activation);
-                     }, 64, 10.0 * static_cast<double>(c.x.numel())});
+                       return ops::group_norm(
+                           random_tensor(c.x, 1, d), c.groups, random_tensor(Shape{c.x[-1]}, 2, d),
+                           random_tensor(Shape{c.x[-1]}, 3, d), 1e-6f, c.activation);
+                     },
+                     64, 10.0 * static_cast<double>(c.x.numel())});
 }
 
 void add_elementwise(std::vector<OpCase>& cases) {
@@ -174,7 +182,8 @@ void add_elementwise(std::vector<OpCase>& cases) {
                          return ops::activation(ops::weighted_sum({{12.0f, &x}}), kind);
                        }});
     cases.push_back({"weighted_sum", cat("three of [", n, "]"), [n](Device d) {
-                       const Tensor a = random_tensor(Shape{n}, 1, d), b = random_tensor(Shape{n}, 2, d),
+                       const Tensor a = random_tensor(Shape{n}, 1, d),
+                                    b = random_tensor(Shape{n}, 2, d),
                                     c = random_tensor(Shape{n}, 3, d);
                        return ops::weighted_sum({{0.5f, &a}, {-1.25f, &b}, {3.0f, &c}});
                      }});
@@ -208,8 +217,7 @@ void add_movement(std::vector<OpCase>& cases) {
   };
   for (const Case& c : {Case{Shape{2, 3, 4, 5}, 6, 8}, Case{Shape{1, 3, 5, 7}, 5, 9},
                         Case{Shape{1, 1, 1, 3}, 2, 1}, Case{Shape{1, 8, 8, 33}, 15, 16}})
-    cases.push_back({"upsample_nearest", cat(c.x, " -> ", c.height, "x", c.width),
-                     [c](Device d) {
+    cases.push_back({"upsample_nearest", cat(c.x, " -> ", c.height, "x", c.width), [c](Device d) {
                        return ops::upsample_nearest(random_tensor(c.x, 1, d), c.height, c.width);
                      }});
   cases.push_back({"embedding", "[11,7] by [2,3]", [](Device d) {
@@ -217,10 +225,12 @@ void add_movement(std::vector<OpCase>& cases) {
                      return ops::embedding(random_tensor(Shape{11, 7}, 1, d),
                                            host_tensor(Shape{2, 3}, std::span<const int32_t>(ids)));
                    }});
-  cases.push_back({"linear", "rows 1..3 of a larger tensor (a view)", [](Device d) {
+  cases.push_back({"linear", "rows 1..3 of a larger tensor (a view)",
+                   [](Device d) {
                      const auto weight = backend_for(d).pack_linear(random_tensor(Shape{9, 7}, 2));
                      return ops::linear(random_tensor(Shape{5, 7}, 1, d).slice(1, 4), *weight);
-                   }, 7});
+                   },
+                   7});
 }
 
 std::vector<OpCase> build() {

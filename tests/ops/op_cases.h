@@ -12,11 +12,11 @@
 namespace tintype::testing {
 
 struct OpCase {
-  std::string op;                       ///< "conv2d"
-  std::string name;                     ///< "3x3 stride 2, 7x5x20 -> 36"
-  std::function<Tensor(Device)> run;    ///< same inputs on every device
-  int64_t reduction = 1;                ///< numbers summed for one output
-  double operations = 0;                ///< multiplications and additions; 0: not worth timing
+  std::string op;                     ///< "conv2d"
+  std::string name;                   ///< "3x3 stride 2, 7x5x20 -> 36"
+  std::function<Tensor(Device)> run;  ///< same inputs on every device
+  int64_t reduction = 1;              ///< numbers summed for one output
+  double operations = 0;              ///< multiplications and additions; 0: not worth timing
 };
 
 const std::vector<OpCase>& op_cases();

@@ -34,7 +34,8 @@ TEST_P(OpCases, EveryBackendMatchesTheReference) {
     const Tensor actual = ops::to_host(c.run(device));
     ASSERT_EQ(actual.shape(), expected.shape()) << c.op << " " << c.name << " on " << device;
     double scale = 0, worst = 0;
-    for (const float value : expected.span<float>()) scale = std::max<double>(scale, std::fabs(value));
+    for (const float value : expected.span<float>())
+      scale = std::max<double>(scale, std::fabs(value));
     for (int64_t i = 0; i < expected.numel(); ++i) {
       const double error = std::fabs(actual.data<float>()[i] - expected.data<float>()[i]);
       ASSERT_FALSE(std::isnan(error)) << c.op << " " << c.name << " element " << i;
@@ -54,7 +55,8 @@ TEST_P(OpCases, SecondRunAndOtherThreadCountsGiveTheSameBits) {
   EXPECT_TRUE(same_bits(one, c.run(Device::kCpu))) << c.op << " " << c.name << " second run";
   for (const int threads : {2, 3}) {
     cpu.use_threads(threads);
-    EXPECT_TRUE(same_bits(one, c.run(Device::kCpu))) << c.op << " " << c.name << " threads " << threads;
+    EXPECT_TRUE(same_bits(one, c.run(Device::kCpu)))
+        << c.op << " " << c.name << " threads " << threads;
   }
 }
 
@@ -65,7 +67,8 @@ TEST(Ops, AnImageHasTheSameBitsAloneAndInABatch) {
   const auto weight = backend_for(Device::kCpu).pack_conv2d(random_tensor(Shape{40, 48, 3, 3}, 2));
   const Tensor scale = random_tensor(Shape{40}, 3), shift = random_tensor(Shape{40}, 4);
   const auto run = [&](const Tensor& x) {
-    const Tensor h = ops::conv2d(x, *weight, {.pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1});
+    const Tensor h =
+        ops::conv2d(x, *weight, {.pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1});
     const Tensor n = ops::group_norm(h, 8, scale, shift, 1e-5f, Activation::kSilu);
     const Tensor tokens = n.reshape(Shape{n.dim(0), n.dim(1) * n.dim(2), n.dim(3)});
     return ops::attention(tokens, tokens, tokens, {.heads = 4, .scale = 0.3f});
@@ -79,9 +82,11 @@ TEST(Ops, GroupNormKeepsItsDigitsFarFromZero) {
   // Mean 1000, spread 1: one pass in single precision would lose the variance altogether.
   const Tensor x = random_tensor(Shape{1, 64, 64, 8}, 1);
   Tensor shifted = empty_host(x.shape());
-  for (int64_t i = 0; i < x.numel(); ++i) shifted.mutable_data<float>()[i] = 1000.0f + x.data<float>()[i];
+  for (int64_t i = 0; i < x.numel(); ++i)
+    shifted.mutable_data<float>()[i] = 1000.0f + x.data<float>()[i];
   const std::vector<float> ones(8, 1.0f), zeros(8, 0.0f);
-  const Tensor weight = host_tensor(Shape{8}, std::span(ones)), bias = host_tensor(Shape{8}, std::span(zeros));
+  const Tensor weight = host_tensor(Shape{8}, std::span(ones)),
+               bias = host_tensor(Shape{8}, std::span(zeros));
   const Tensor y = ops::group_norm(shifted, 2, weight, bias, 1e-6f);
   const auto on_reference = [](const Tensor& t) { return ops::to_device(t, Device::kReference); };
   const Tensor expected = ops::to_host(
@@ -95,7 +100,8 @@ std::string ops_page() {
   std::map<std::string, int> counts;
   for (const OpCase& c : op_cases()) ++counts[c.op];
   std::string page =
-      "# Ops and backends\n\nGenerated from the case table in `tests/ops/op_cases.cpp` by `ops_test` "
+      "# Ops and backends\n\nGenerated from the case table in `tests/ops/op_cases.cpp` by "
+      "`ops_test` "
       "(`TT_UPDATE_DOCS=1 build/cpu/tests/ops/ops_test`).\nEvery case runs on every backend and is "
       "compared with the reference.\n\n| op | cases |";
   for (const Device device : available_devices()) page += cat(" ", device, " |");
@@ -141,7 +147,9 @@ TEST(Ops, RefuseWrongArguments) {
   expect_refused("weighted_sum", "must be on cpu", [&] { ops::add(x, far); });
   expect_refused("embedding", "0..1", [&] { ops::embedding(x, id); });
   expect_refused("geglu", "[...,2C]", [&] { ops::geglu(y); });
-  expect_refused("group_norm", "divide", [&] { ops::group_norm(x, 3, x.slice(0, 1).reshape(Shape{4}), x.slice(0, 1).reshape(Shape{4}), 1e-5f); });
+  expect_refused("group_norm", "divide", [&] {
+    ops::group_norm(x, 3, x.slice(0, 1).reshape(Shape{4}), x.slice(0, 1).reshape(Shape{4}), 1e-5f);
+  });
   expect_refused("attention", "head count", [&] {
     const Tensor t = random_tensor(Shape{1, 2, 5}, 1);
     ops::attention(t, t, t, {.heads = 2});

@@ -328,8 +328,8 @@ TEST(Checkpoint, AbsentNegativeIsZerosOnlyWhereTheCheckpointSaysSo) {
     const DiffusionModel model = DiffusionModel::load(
         CheckpointLayout::read(fixtures() / "models" / name), Device::kCpu, RunContext());
     const auto encoded = [&](std::optional<std::string> negative) {
-      return encode_prompts(model, resolve_settings(model, {.prompt = "red apple",
-                                                            .negative_prompt = negative}))
+      return encode_prompts(model, resolve_settings(
+                                       model, {.prompt = "red apple", .negative_prompt = negative}))
           .variants.at(0);
     };
     const Conditioning absent = encoded(std::nullopt), empty = encoded("");
@@ -355,7 +355,7 @@ TEST(Checkpoint, FaultyFoldersAreNamed) {
   };
   expect_refused(fixtures() / "nowhere", ErrorKind::kNotFound);
   expect_refused(fixtures(), ErrorKind::kNotFound);  // a folder without model_index.json
-  expect_refused(std::filesystem::path(TT_SOURCE_DIR) / "CMakeLists.txt", ErrorKind::kUnsupported);
+  expect_refused(std::filesystem::path(TT_SOURCE_DIR) / "CMakeLists.txt", ErrorKind::kCorruptFile);
 }
 
 }  // namespace

@@ -17,8 +17,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace tintype::cpu::HWY_NAMESPACE {
 
-// A block of scores (48 x 256 floats with AVX-512) stays in the second-level cache together with the
-// keys and values it meets.
+// A block of scores (48 x 256 floats with AVX-512) stays in the second-level cache together with
+// the keys and values it meets.
 constexpr int64_t kTilesPerBlock = 4;
 constexpr int64_t kQueryBlock = kTilesPerBlock * kTileRows;
 constexpr int64_t kKeyBlock = 256;
@@ -28,8 +28,8 @@ int64_t RoundUp(int64_t x, int64_t step) { return (x + step - 1) / step * step; 
 
 /// Extents and scratch offsets, in floats.
 struct Layout {
-  int64_t padded_keys;   ///< keys rounded up to panels
-  int64_t padded_width;  ///< head width rounded up to vectors
+  int64_t padded_keys;                 ///< keys rounded up to panels
+  int64_t padded_width;                ///< head width rounded up to vectors
   int64_t packed_keys, packed_values;  ///< per (image, head)
   int64_t per_thread;
 
@@ -81,7 +81,10 @@ struct QueryBlock {
   float *scores, *sums, *queries, *top, *total, *tile;
 
   QueryBlock(const AttentionArgs& args, const Layout& l, int64_t first_query, float* scratch)
-      : a(args), layout(l), first(first_query), count(HWY_MIN(kQueryBlock, args.queries - first_query)) {
+      : a(args),
+        layout(l),
+        first(first_query),
+        count(HWY_MIN(kQueryBlock, args.queries - first_query)) {
     scores = scratch;
     sums = scores + kQueryBlock * kKeyBlock;
     queries = sums + kQueryBlock * layout.padded_width;

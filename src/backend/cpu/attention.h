@@ -17,7 +17,7 @@ struct AttentionArgs {
   const float* q = nullptr;  ///< [images, queries, heads * head_width]
   const float* k = nullptr;  ///< [images, keys, heads * head_width]
   const float* v = nullptr;
-  float* out = nullptr;      ///< as q
+  float* out = nullptr;  ///< as q
 };
 
 /// Scratch (packed keys and values, about their own size, and a block per thread) comes from

@@ -16,7 +16,8 @@ constexpr size_t kHugePage = size_t{2} << 20;
 void* system_allocate(size_t bytes) {
   const size_t alignment = bytes >= 2 * kHugePage ? kHugePage : kAlignment;
   void* data = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-  if (data && alignment == kHugePage) madvise(data, bytes, MADV_HUGEPAGE);  // advice: may be refused
+  if (data && alignment == kHugePage)
+    madvise(data, bytes, MADV_HUGEPAGE);  // advice: may be refused
   return data;
 }
 

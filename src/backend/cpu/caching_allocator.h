@@ -16,7 +16,8 @@ class CachingAllocator final : public Allocator {
   ~CachingAllocator() override;
 
   /// Takes the smallest cached block that wastes at most an eighth; otherwise asks the system,
-  /// giving cached blocks back first when the peak would rise. throws kOutOfMemory naming the budget
+  /// giving cached blocks back first when the peak would rise. throws kOutOfMemory naming the
+  /// budget
   std::shared_ptr<Storage> allocate(size_t bytes) override;
   AllocatorStats stats() const override;
   /// Gives every cached block back to the system: between the stages of a request.

@@ -25,7 +25,8 @@ class PanelWeight final : public PackedWeight {
 };
 
 std::unique_ptr<PackedWeight> pack(const Shape& shape, const PanelSource& source) {
-  const size_t floats = static_cast<size_t>(panels_size(source.taps * source.depth, source.columns));
+  const size_t floats =
+      static_cast<size_t>(panels_size(source.taps * source.depth, source.columns));
   std::shared_ptr<float[]> panels = allocate_weights(floats);
   pack_panels(source, panels.get());
   return std::make_unique<PanelWeight>(shape, std::move(panels), floats);
@@ -58,7 +59,8 @@ void copy_bytes(const Tensor& from, Tensor& to) {
 /// Runs body(row) over `rows` rows of `floats_per_row`, several rows a task.
 template <typename Body>
 void for_rows(int64_t rows, int64_t floats_per_row, const Body& body) {
-  const int64_t rows_per_task = std::max<int64_t>((1 << 15) / std::max<int64_t>(floats_per_row, 1), 1);
+  const int64_t rows_per_task =
+      std::max<int64_t>((1 << 15) / std::max<int64_t>(floats_per_row, 1), 1);
   parallel_for((rows + rows_per_task - 1) / rows_per_task, [&](int64_t task, int) {
     const int64_t last = std::min((task + 1) * rows_per_task, rows);
     for (int64_t row = task * rows_per_task; row < last; ++row) body(row);
@@ -79,12 +81,16 @@ class CpuBackend final : public Backend {
   }
 
   std::unique_ptr<PackedWeight> pack_linear(const Tensor& weight) const override {
-    return pack(weight.shape(), {.data = weight.bytes(), .dtype = weight.dtype(),
-                                 .depth = weight.dim(1), .columns = weight.dim(0)});
+    return pack(weight.shape(), {.data = weight.bytes(),
+                                 .dtype = weight.dtype(),
+                                 .depth = weight.dim(1),
+                                 .columns = weight.dim(0)});
   }
   std::unique_ptr<PackedWeight> pack_conv2d(const Tensor& weight) const override {
-    return pack(weight.shape(), {.data = weight.bytes(), .dtype = weight.dtype(),
-                                 .taps = weight.dim(2) * weight.dim(3), .depth = weight.dim(1),
+    return pack(weight.shape(), {.data = weight.bytes(),
+                                 .dtype = weight.dtype(),
+                                 .taps = weight.dim(2) * weight.dim(3),
+                                 .depth = weight.dim(1),
                                  .columns = weight.dim(0)});
   }
 
@@ -103,10 +109,17 @@ class CpuBackend final : public Backend {
 
   void conv2d(const Tensor& x, const PackedWeight& weight, const Conv2dGeometry& g,
               const Epilogue& epilogue, Tensor& out) const override {
-    product({.rows = {.images = x.dim(0), .height = x.dim(1), .width = x.dim(2),
-                      .channels = x.dim(3), .out_height = out.dim(1), .out_width = out.dim(2),
-                      .kernel_h = weight.shape()[2], .kernel_w = weight.shape()[3],
-                      .stride = g.stride, .pad_top = g.pad_top, .pad_left = g.pad_left},
+    product({.rows = {.images = x.dim(0),
+                      .height = x.dim(1),
+                      .width = x.dim(2),
+                      .channels = x.dim(3),
+                      .out_height = out.dim(1),
+                      .out_width = out.dim(2),
+                      .kernel_h = weight.shape()[2],
+                      .kernel_w = weight.shape()[3],
+                      .stride = g.stride,
+                      .pad_top = g.pad_top,
+                      .pad_left = g.pad_left},
              .x = x.data<float>(),
              .panels = static_cast<const PanelWeight&>(weight).panels(),
              .columns = out.dim(3),
@@ -114,12 +127,19 @@ class CpuBackend final : public Backend {
              .out = out.mutable_data<float>()});
   }
 
-  void attention(const Tensor& q, const Tensor& k, const Tensor& v,
-                 const AttentionOptions& options, Tensor& out) const override {
-    cpu::attention({.images = q.dim(0), .queries = q.dim(1), .keys = k.dim(1),
-                    .heads = options.heads, .head_width = q.dim(2) / options.heads,
-                    .scale = options.scale, .causal = options.causal, .q = q.data<float>(),
-                    .k = k.data<float>(), .v = v.data<float>(), .out = out.mutable_data<float>()},
+  void attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
+                 Tensor& out) const override {
+    cpu::attention({.images = q.dim(0),
+                    .queries = q.dim(1),
+                    .keys = k.dim(1),
+                    .heads = options.heads,
+                    .head_width = q.dim(2) / options.heads,
+                    .scale = options.scale,
+                    .causal = options.causal,
+                    .q = q.data<float>(),
+                    .k = k.data<float>(),
+                    .v = v.data<float>(),
+                    .out = out.mutable_data<float>()},
                    allocator_);
   }
 

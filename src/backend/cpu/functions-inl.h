@@ -44,8 +44,8 @@ HWY_INLINE V Sigmoid(D d, V x) {
   return hn::Div(one, hn::Add(one, Exp(d, hn::Neg(x))));
 }
 
-/// Rational approximation on [-4, 4], where f32 erf reaches 1: x P(x^2) / Q(x^2), error below 5 ulp.
-/// Coefficients: the minimax fit used by Eigen and XLA.
+/// Rational approximation on [-4, 4], where f32 erf reaches 1: x P(x^2) / Q(x^2), error below 5
+/// ulp. Coefficients: the minimax fit used by Eigen and XLA.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Erf(D d, V x) {
   x = hn::Min(hn::Max(x, hn::Set(d, -4.0f)), hn::Set(d, 4.0f));
@@ -74,10 +74,14 @@ HWY_INLINE V Gelu(D d, V x) {
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Activate(D d, V x, Activation activation) {
   switch (activation) {
-    case Activation::kNone: return x;
-    case Activation::kSilu: return hn::Mul(x, Sigmoid(d, x));
-    case Activation::kGelu: return Gelu(d, x);
-    case Activation::kQuickGelu: return hn::Mul(x, Sigmoid(d, hn::Mul(x, hn::Set(d, 1.702f))));
+    case Activation::kNone:
+      return x;
+    case Activation::kSilu:
+      return hn::Mul(x, Sigmoid(d, x));
+    case Activation::kGelu:
+      return Gelu(d, x);
+    case Activation::kQuickGelu:
+      return hn::Mul(x, Sigmoid(d, hn::Mul(x, hn::Set(d, 1.702f))));
   }
   return x;
 }

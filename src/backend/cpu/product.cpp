@@ -156,9 +156,9 @@ void StoreTile(const float* sums, const ProductArgs& args, int64_t first_row, in
   }
 }
 
-// Tiles of rows in one task: they share each block of a weight panel while it is in the second-level
-// cache. A block is as many taps as fit kBlockFloats, at least one; the sums wait in memory between
-// blocks, which changes no bit of them.
+// Tiles of rows in one task: they share each block of a weight panel while it is in the
+// second-level cache. A block is as many taps as fit kBlockFloats, at least one; the sums wait in
+// memory between blocks, which changes no bit of them.
 constexpr int64_t kMaxTilesPerTask = 12;
 constexpr int64_t kBlockFloats = int64_t{96} << 10;
 // Enough tasks to keep a large team busy; with fewer row blocks than this, columns are cut too.

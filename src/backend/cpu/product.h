@@ -1,10 +1,9 @@
-/// Matrix product and convolution as one operation: an indirect product. Each output row (a token or
-/// an output pixel) is the dot product of `taps` runs of `depth` inputs with a packed weight panel;
-/// where the runs lie is a table of pointers, so convolution needs no im2col copy and zero padding
-/// is a pointer to zeros.
-/// Every output is summed over k in one fixed order, whatever the tile, batch or thread: the same
-/// row gives the same bits alone, in a batch and on any number of threads.
-/// Thread-safe: no state.
+/// Matrix product and convolution as one operation: an indirect product. Each output row (a token
+/// or an output pixel) is the dot product of `taps` runs of `depth` inputs with a packed weight
+/// panel; where the runs lie is a table of pointers, so convolution needs no im2col copy and zero
+/// padding is a pointer to zeros. Every output is summed over k in one fixed order, whatever the
+/// tile, batch or thread: the same row gives the same bits alone, in a batch and on any number of
+/// threads. Thread-safe: no state.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +16,8 @@ namespace tintype::cpu {
 /// Where the inputs of each output row lie. A linear layer is a 1x1 convolution over one image of
 /// height 1.
 struct RowGeometry {
-  int64_t images = 1, height = 1, width = 1, channels = 0;  ///< input [images,height,width,channels]
+  int64_t images = 1, height = 1, width = 1,
+          channels = 0;  ///< input [images,height,width,channels]
   int64_t out_height = 1, out_width = 1;
   int64_t kernel_h = 1, kernel_w = 1;
   int64_t stride = 1, pad_top = 0, pad_left = 0;
@@ -41,7 +41,7 @@ struct ProductArgs {
   const float* panels = nullptr;  ///< pack_panels' output
   int64_t columns = 0;            ///< N
   ProductEpilogue epilogue;
-  float* out = nullptr;           ///< [rows, columns]
+  float* out = nullptr;  ///< [rows, columns]
 };
 
 /// A weight as checkpoints store it: [columns][depth][taps], where a linear layer has one tap.

@@ -30,12 +30,12 @@ inline constexpr int kTileRows = 12;
 inline constexpr int kTileRows = 6;
 #endif
 
-/// sums[r * NV * kLanes + n] (+)= sum over taps and k of rows[tap * kTileRows + r][k] * panel[..][n]
-/// `panel` advances by NV vectors per k. The sums are kept in registers throughout.
+/// sums[r * NV * kLanes + n] (+)= sum over taps and k of rows[tap * kTileRows + r][k] *
+/// panel[..][n] `panel` advances by NV vectors per k. The sums are kept in registers throughout.
 template <int R, int NV, size_t... I>
 HWY_INLINE void TileImpl(const float* const* rows, int64_t taps, int64_t depth,
-                         const float* HWY_RESTRICT panel, bool accumulate,
-                         float* HWY_RESTRICT sums, std::index_sequence<I...>) {
+                         const float* HWY_RESTRICT panel, bool accumulate, float* HWY_RESTRICT sums,
+                         std::index_sequence<I...>) {
   const Floats d;
   Vector acc[R * NV];
   if (accumulate) {

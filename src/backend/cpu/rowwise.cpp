@@ -52,9 +52,8 @@ void LayerNormRow(const NormArgs& args, int64_t row) {
   float* out = args.out + row * channels;
   const float scale = 1.0f / static_cast<float>(channels);
   Vector sum = hn::Zero(d);
-  ForVectors(channels, [&](int64_t c, int64_t n) HWY_ATTR {
-    sum = hn::Add(sum, LoadUpTo(d, x + c, n));
-  });
+  ForVectors(channels,
+             [&](int64_t c, int64_t n) HWY_ATTR { sum = hn::Add(sum, LoadUpTo(d, x + c, n)); });
   const Vector mean = hn::Mul(hn::SumOfLanes(d, sum), hn::Set(d, scale));
   // Two passes: the row is in the first-level cache, and the variance keeps its digits.
   Vector squares = hn::Zero(d);
@@ -81,8 +80,8 @@ void LayerNorm(const NormArgs& args) {
   });
 }
 
-/// sums[c] and sums[channels + c]: sum and sum of squares of `rows` rows, in double. Double lets one
-/// pass over the data give the variance of a group whose mean is far from zero.
+/// sums[c] and sums[channels + c]: sum and sum of squares of `rows` rows, in double. Double lets
+/// one pass over the data give the variance of a group whose mean is far from zero.
 void SumChannels(const float* x, int64_t rows, int64_t channels, double* sums) {
   const hn::ScalableTag<double> dd;
   const hn::Rebind<float, decltype(dd)> df;
@@ -144,8 +143,8 @@ void ScaleRows(const NormArgs& args, const float* x, int64_t rows, const float* 
   const Floats d;
   for (int64_t r = 0; r < rows; ++r, x += args.channels, out += args.channels) {
     ForVectors(args.channels, [&](int64_t c, int64_t n) HWY_ATTR {
-      const Vector y = hn::MulAdd(LoadUpTo(d, x + c, n), LoadUpTo(d, factor + c, n),
-                                  LoadUpTo(d, shift + c, n));
+      const Vector y =
+          hn::MulAdd(LoadUpTo(d, x + c, n), LoadUpTo(d, factor + c, n), LoadUpTo(d, shift + c, n));
       StoreUpTo(d, Activate(d, y, args.activation), out + c, n);
     });
   }
@@ -192,7 +191,8 @@ void Geglu(const float* x, int64_t rows, int64_t columns, float* out) {
     for (int64_t row = task * rows_per_task; row < last; ++row) {
       const float* value = x + row * 2 * columns;
       ForVectors(columns, [&](int64_t c, int64_t n) HWY_ATTR {
-        StoreUpTo(d, hn::Mul(LoadUpTo(d, value + c, n), Gelu(d, LoadUpTo(d, value + columns + c, n))),
+        StoreUpTo(d,
+                  hn::Mul(LoadUpTo(d, value + c, n), Gelu(d, LoadUpTo(d, value + columns + c, n))),
                   out + row * columns + c, n);
       });
     }

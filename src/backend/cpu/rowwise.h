@@ -1,5 +1,6 @@
-/// Ops that treat rows or elements alone: normalisations, softmax, activations, sums, casts. Deterministic for any thread count; each image
-/// gets the same bits alone or in a batch. Thread-safe: no state.
+/// Ops that treat rows or elements alone: normalisations, softmax, activations, sums, casts.
+/// Deterministic for any thread count; each image gets the same bits alone or in a batch.
+/// Thread-safe: no state.
 #pragma once
 
 #include <cstdint>

@@ -28,8 +28,8 @@ uint64_t wait_until(const std::atomic<uint64_t>& state, const Done& done) {
   }
 }
 
-/// The process's workers: cores belong to the process, so does the team. One job runs at a time; its
-/// caller works too. Guarded by `caller_` (one caller) and by the state word (workers).
+/// The process's workers: cores belong to the process, so does the team. One job runs at a time;
+/// its caller works too. Guarded by `caller_` (one caller) and by the state word (workers).
 class Team {
  public:
   ~Team() {
@@ -75,7 +75,8 @@ class Team {
     uint64_t seen = 0;
     while (true) {
       uint64_t now = wait_until(state_, [&](uint64_t word) {
-        return stop_.load(std::memory_order_relaxed) || ((word & kOpen) && word / kGeneration != seen);
+        return stop_.load(std::memory_order_relaxed) ||
+               ((word & kOpen) && word / kGeneration != seen);
       });
       if (stop_.load(std::memory_order_relaxed)) return;
       if (!state_.compare_exchange_strong(now, now + 1, std::memory_order_acq_rel)) continue;

@@ -29,8 +29,7 @@ class MetaAllocator final : public Allocator {
 
 class MetaWeight final : public PackedWeight {
  public:
-  MetaWeight(const Shape& shape, size_t bytes)
-      : PackedWeight(shape, bytes), storage_(bytes) {}
+  MetaWeight(const Shape& shape, size_t bytes) : PackedWeight(shape, bytes), storage_(bytes) {}
 
  private:
   MetaStorage storage_;
@@ -53,7 +52,8 @@ class MetaBackend final : public Backend {
     if (columns == 0) return std::make_unique<MetaWeight>(weight.shape(), 0);
     const int64_t padded = (columns + kPanelColumns - 1) / kPanelColumns * kPanelColumns;
     const int64_t floats = weight.numel() / columns * padded;
-    return std::make_unique<MetaWeight>(weight.shape(), static_cast<size_t>(floats) * sizeof(float));
+    return std::make_unique<MetaWeight>(weight.shape(),
+                                        static_cast<size_t>(floats) * sizeof(float));
   }
   std::unique_ptr<PackedWeight> pack_conv2d(const Tensor& weight) const override {
     return pack_linear(weight);

@@ -1,7 +1,8 @@
-/// A backend that computes nothing and owns no memory: tensors have shapes, and its allocator counts
-/// the bytes they would take. Running a model on it tells the memory of a real run in milliseconds,
-/// from the same code that will run. Contents are never read; copying to the host yields zeros.
-/// Thread-safe; counts belong to the calling thread, so that two predictions do not mix.
+/// A backend that computes nothing and owns no memory: tensors have shapes, and its allocator
+/// counts the bytes they would take. Running a model on it tells the memory of a real run in
+/// milliseconds, from the same code that will run. Contents are never read; copying to the host
+/// yields zeros. Thread-safe; counts belong to the calling thread, so that two predictions do not
+/// mix.
 #pragma once
 
 #include "backend/backend.h"

@@ -13,10 +13,14 @@ namespace reference {
 
 double activate(double x, Activation activation) {
   switch (activation) {
-    case Activation::kNone: return x;
-    case Activation::kSilu: return x / (1.0 + std::exp(-x));
-    case Activation::kGelu: return 0.5 * x * (1.0 + std::erf(x / std::sqrt(2.0)));
-    case Activation::kQuickGelu: return x / (1.0 + std::exp(-1.702 * x));
+    case Activation::kNone:
+      return x;
+    case Activation::kSilu:
+      return x / (1.0 + std::exp(-x));
+    case Activation::kGelu:
+      return 0.5 * x * (1.0 + std::erf(x / std::sqrt(2.0)));
+    case Activation::kQuickGelu:
+      return x / (1.0 + std::exp(-1.702 * x));
   }
   return x;
 }
@@ -52,12 +56,16 @@ float load(const Tensor& x, int64_t i) {
     return bits;
   };
   switch (x.dtype()) {
-    case DType::kF32: return x.data<float>()[i];
-    case DType::kF16: return f16_to_f32(half());
-    case DType::kBF16: return bf16_to_f32(half());
+    case DType::kF32:
+      return x.data<float>()[i];
+    case DType::kF16:
+      return f16_to_f32(half());
+    case DType::kBF16:
+      return bf16_to_f32(half());
     case DType::kI8:
     case DType::kU8:
-    case DType::kI32: break;
+    case DType::kI32:
+      break;
   }
   fail(ErrorKind::kInternal, "reference", "loads floats, got ", x.dtype());
 }
@@ -100,8 +108,8 @@ class ReferenceBackend final : public Backend {
               const Epilogue& epilogue, Tensor& out) const override {
     reference::conv2d(x, static_cast<const PlainWeight&>(weight), geometry, epilogue, out);
   }
-  void attention(const Tensor& q, const Tensor& k, const Tensor& v,
-                 const AttentionOptions& options, Tensor& out) const override {
+  void attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
+                 Tensor& out) const override {
     reference::attention(q, k, v, options, out);
   }
 
@@ -131,8 +139,8 @@ class ReferenceBackend final : public Backend {
     const int64_t half = out.dim(-1);
     for (int64_t i = 0; i < out.numel(); ++i) {
       const float* row = x.data<float>() + i / half * 2 * half;
-      out.mutable_data<float>()[i] = static_cast<float>(
-          row[i % half] * activate(row[half + i % half], Activation::kGelu));
+      out.mutable_data<float>()[i] =
+          static_cast<float>(row[i % half] * activate(row[half + i % half], Activation::kGelu));
     }
   }
   void weighted_sum(std::span<const WeightedTerm> terms, Tensor& out) const override {
@@ -147,9 +155,8 @@ class ReferenceBackend final : public Backend {
     const int64_t left = a.dim(-1), right = b.dim(-1), width = left + right;
     for (int64_t i = 0; i < out.numel(); ++i) {
       const int64_t row = i / width, column = i % width;
-      out.mutable_data<float>()[i] = column < left
-                                         ? a.data<float>()[row * left + column]
-                                         : b.data<float>()[row * right + column - left];
+      out.mutable_data<float>()[i] = column < left ? a.data<float>()[row * left + column]
+                                                   : b.data<float>()[row * right + column - left];
     }
   }
   void upsample_nearest(const Tensor& x, Tensor& out) const override {

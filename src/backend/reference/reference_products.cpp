@@ -69,8 +69,8 @@ void conv2d(const Tensor& x, const PlainWeight& weight, const Conv2dGeometry& g,
                    weight.values()[((o * in_channels + c) * kernel_h + i) * kernel_w + j];
         }
       }
-      to[row * out_channels + o] = static_cast<float>(
-          finish(sum, epilogue, row, out_height * out_width, o, out_channels));
+      to[row * out_channels + o] =
+          static_cast<float>(finish(sum, epilogue, row, out_height * out_width, o, out_channels));
     }
   }
 }

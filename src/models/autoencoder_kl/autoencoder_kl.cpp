@@ -10,7 +10,10 @@ namespace {
 constexpr float kEps = 1e-6f;  // fixed in the reference, not a config key
 
 nn::ResnetBlock2D::Options resnet_options(const AutoencoderKlConfig& c, int64_t in, int64_t out) {
-  return {.in_channels = in, .out_channels = out, .groups = c.norm_num_groups, .eps = kEps,
+  return {.in_channels = in,
+          .out_channels = out,
+          .groups = c.norm_num_groups,
+          .eps = kEps,
           .activation = c.act_fn};
 }
 
@@ -41,9 +44,9 @@ AutoencoderKlConfig AutoencoderKlConfig::from_json(const JsonObject& json) {
   c.in_channels = json.integer("in_channels", 1, 64, 3);
   c.out_channels = json.integer("out_channels", 1, 64, 3);
   c.latent_channels = json.integer("latent_channels", 1, 256, 4);
-  c.block_out_channels =
-      json.has("block_out_channels") ? json.integers("block_out_channels", 1, kMaxWidth, 10)
-                                     : std::vector<int64_t>{64};
+  c.block_out_channels = json.has("block_out_channels")
+                             ? json.integers("block_out_channels", 1, kMaxWidth, 10)
+                             : std::vector<int64_t>{64};
   c.layers_per_block = json.integer("layers_per_block", 1, kMaxLayers, 1);
   c.norm_num_groups = static_cast<int>(json.integer("norm_num_groups", 1, kMaxWidth, 32));
   c.act_fn = parse_activation(json, "act_fn", "silu");
@@ -109,7 +112,8 @@ AutoencoderKl::Encoder::Encoder(const WeightScope& w, const AutoencoderKlConfig&
     const int64_t out = c.block_out_channels[i];
     down_blocks.emplace_back();
     for (int64_t layer = 0; layer < c.layers_per_block; ++layer, in = out)
-      down_blocks.back().resnets.emplace_back(block / "resnets" / layer, resnet_options(c, in, out));
+      down_blocks.back().resnets.emplace_back(block / "resnets" / layer,
+                                              resnet_options(c, in, out));
     if (i + 1 < c.block_out_channels.size())
       down_blocks.back().downsampler.emplace(block / "downsamplers.0", out, 0);
   }
