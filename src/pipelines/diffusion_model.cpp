@@ -114,6 +114,12 @@ void require_fit(const DiffusionModel& m) {
 
 }  // namespace
 
+std::vector<std::string> PipelineTraits::class_names() {
+  std::vector<std::string> names;
+  for (const PipelineTraits& entry : known_pipelines()) names.push_back(entry.class_name);
+  return names;
+}
+
 PipelineTraits PipelineTraits::for_class(const std::string& class_name) {
   std::string known;
   for (const PipelineTraits& entry : known_pipelines()) {

@@ -28,6 +28,7 @@ struct PipelineTraits {
 
   /// throws kUnsupported naming the class and the known ones
   static PipelineTraits for_class(const std::string& class_name);
+  static std::vector<std::string> class_names();
 };
 
 /// The parts of a checkpoint, found without reading a tensor: a diffusers folder, or a single file

@@ -28,7 +28,9 @@ std::vector<SamplerName> public_table(const std::vector<SamplerInfo>& table) {
                      .label = std::string(entry.label),
                      .aliases = {entry.aliases.begin(), entry.aliases.end()},
                      .takes_scheduler = entry.takes_scheduler};
-    if (!entry.class_name.empty()) name.aliases.emplace_back(entry.class_name);
+    // Two samplers may follow one class; its name stands for the first.
+    if (!entry.class_name.empty() && canonical_sampler(entry.class_name) == entry.name)
+      name.aliases.emplace_back(entry.class_name);
     result.push_back(std::move(name));
   }
   return result;
