@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "backend/registry.h"
+#include "base/process_memory.h"
 #include "models/registry.h"
 #include "ops/ops.h"
 
@@ -23,17 +24,6 @@ Tensor pattern(const Shape& shape, float scale) {
     value = scale * (static_cast<float>(state >> 8) * 0x1p-23f - 1.0f);
   }
   return x;
-}
-
-/// Highest resident memory in bytes, from the kernel's own account.
-uint64_t peak_memory() {
-  std::FILE* status = std::fopen("/proc/self/status", "re");
-  char line[256];
-  unsigned long long kilobytes = 0;
-  while (status && std::fgets(line, sizeof line, status))
-    if (std::sscanf(line, "VmHWM: %llu", &kilobytes) == 1) break;
-  if (status) std::fclose(status);
-  return kilobytes * 1024;
 }
 
 struct Options {
@@ -63,14 +53,14 @@ int run(const Options& o) {
     for (int i = 0; i < o.repeat; ++i) seconds.push_back(step());
     std::sort(seconds.begin(), seconds.end());
     std::cout << "step: median " << seconds[seconds.size() / 2] << " s, min " << seconds.front()
-              << " s, max " << seconds.back() << " s; peak memory " << (peak_memory() >> 20)
+              << " s, max " << seconds.back() << " s; peak memory " << (peak_resident_bytes() >> 20)
               << " MiB\n";
     return 0;
   }
   std::cout << "ready" << std::endl;
   for (std::string word; std::cin >> word && word != "quit";) {
     if (word == "step") std::cout << step() << std::endl;
-    if (word == "memory") std::cout << peak_memory() << std::endl;
+    if (word == "memory") std::cout << peak_resident_bytes() << std::endl;
   }
   return 0;
 }

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "backend/registry.h"
+#include "base/process_memory.h"
 #include "pipelines/memory_prediction.h"
 #include "pipelines/text_to_image.h"
 #include "weights/safetensors.h"
@@ -131,5 +132,7 @@ ModelInfo inspect(const std::filesystem::path& path, const LoadOptions& options)
 }
 
 std::string version() { return TT_VERSION; }
+
+uint64_t peak_memory_bytes() { return peak_resident_bytes(); }
 
 }  // namespace tintype

@@ -44,7 +44,6 @@ Tensor group_norm(const Tensor& x, int groups, const Tensor& weight, const Tenso
 
 /// silu: x*sigmoid(x); gelu: exact (erf); quick_gelu: x*sigmoid(1.702x)
 Tensor activation(const Tensor& x, Activation activation);
-inline Tensor silu(const Tensor& x) { return activation(x, Activation::kSilu); }
 
 /// x [..., 2C] -> x[..., :C] * gelu(x[..., C:]).  source  Shazeer 2020, arXiv:2002.05202
 Tensor geglu(const Tensor& x);

@@ -56,9 +56,11 @@ std::vector<CheckpointLayout::TextTower> locate_text_towers(const JsonObject& in
   std::vector<CheckpointLayout::TextTower> towers;
   const bool second = has_part(index, "text_encoder_2");
   if (!second || has_part(index, "text_encoder"))
-    towers.push_back({folder / "tokenizer", {}, locate(index, folder, "text_encoder")});
+    towers.push_back(
+        {ClipTokenizer::load(folder / "tokenizer"), locate(index, folder, "text_encoder")});
   if (second)
-    towers.push_back({folder / "tokenizer_2", {}, locate(index, folder, "text_encoder_2")});
+    towers.push_back(
+        {ClipTokenizer::load(folder / "tokenizer_2"), locate(index, folder, "text_encoder_2")});
   return towers;
 }
 
@@ -168,9 +170,7 @@ DiffusionModel DiffusionModel::load(const CheckpointLayout& layout, Device devic
                        .schedule = layout.schedule};
   context.report(Stage::kLoad, ++done, parts);
   for (const CheckpointLayout::TextTower& tower : layout.text_towers) {
-    ClipTokenizer tokenizer = ClipTokenizer::load(tower.tokenizer);
-    if (tower.pad_id) tokenizer = tokenizer.with_pad_id(*tower.pad_id);
-    model.text_towers.push_back({std::move(tokenizer), load_text_encoder(tower.encoder, device)});
+    model.text_towers.push_back({tower.tokenizer, load_text_encoder(tower.encoder, device)});
     context.report(Stage::kLoad, ++done, parts);
   }
   model.network = load_denoising_network(layout.network, device);

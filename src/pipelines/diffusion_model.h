@@ -4,7 +4,6 @@
 
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,8 +35,7 @@ struct PipelineTraits {
 struct CheckpointLayout {
   /// A text encoder and the tokenizer that feeds it.
   struct TextTower {
-    std::filesystem::path tokenizer;
-    std::optional<int32_t> pad_id;  ///< unset: the tokenizer's own
+    ClipTokenizer tokenizer;
     Component encoder;
   };
   std::string name;

@@ -23,13 +23,41 @@ Component component(const char* name, const std::optional<CheckpointPart>& part,
           .open = [source, part = *part] { return component_source(source, part); }};
 }
 
-/// The tokenizer of tower `i`: the one given for it, or the only one.
-fs::path tokenizer_for(const LoadOptions& options, size_t i, const Source& source) {
-  if (options.tokenizers.empty())
+/// The tokenizer of tower `i`: the one given for it, or the only one. OpenCLIP's towers were
+/// trained with id 0 as padding, OpenAI's with the end mark; a tokenizer named for its tower knows.
+ClipTokenizer tokenizer_for(const LoadOptions& options, size_t i, bool open_clip,
+                            const Source& source) {
+  const auto& folders = options.tokenizers;
+  if (folders.empty())
     fail(ErrorKind::kInvalidArgument, source->origin(),
          "a single file holds no tokenizer: name one, a folder with vocab.json and merges.txt "
          "(--tokenizer FOLDER)");
-  return options.tokenizers[std::min(i, options.tokenizers.size() - 1)];
+  const ClipTokenizer tokenizer = ClipTokenizer::load(folders[std::min(i, folders.size() - 1)]);
+  const bool its_own = folders.size() > 1 && i < folders.size();
+  return open_clip && !its_own ? tokenizer.with_pad_id(0) : tokenizer;
+}
+
+std::vector<CheckpointLayout::TextTower> text_towers(const SingleFileCheckpoint& found,
+                                                     const Source& source,
+                                                     const LoadOptions& options) {
+  std::vector<CheckpointLayout::TextTower> towers;
+  const bool two = found.family.text_towers.size() == 2;
+  for (size_t i = 0; i < found.text_encoders.size(); ++i) {
+    // SDXL's refiner has a tower in the second place only.
+    const bool wanted = found.text_encoders[i] || two || (i == 0 && !found.text_encoders[1]);
+    if (!wanted) continue;
+    Source from = source;
+    std::optional<CheckpointPart> part = found.text_encoders[i];
+    if (i == 0 && !options.text_encoder.empty()) {
+      from = open_weights_file(options.text_encoder);
+      part = identify_text_encoder_file(*from, found.family.text_towers.at(0));
+    }
+    const Component encoder = component(i == 0 ? "text_encoder" : "text_encoder_2", part, from,
+                                        "; name a file with one (--text-encoder FILE)");
+    const bool open_clip = encoder.config.value("hidden_act", "") != "quick_gelu";
+    towers.push_back({tokenizer_for(options, towers.size(), open_clip, source), encoder});
+  }
+  return towers;
 }
 
 }  // namespace
@@ -40,32 +68,6 @@ CheckpointLayout read_single_file(const fs::path& file, const LoadOptions& optio
   std::optional<std::string_view> wanted;
   if (!options.prediction_type.empty()) wanted = options.prediction_type;
   const std::string note = settle_prediction(found, *source, wanted);
-
-  std::vector<CheckpointLayout::TextTower> towers;
-  for (size_t i = 0; i < found.text_encoders.size(); ++i) {
-    // The families' traits list towers in order; SDXL's refiner has the second place only.
-    const bool missing = !found.text_encoders[i];
-    const bool expected =
-        found.family.text_towers.size() > i && found.family.text_towers.size() > 1;
-    if (missing && !expected && (i > 0 || found.text_encoders[1])) continue;
-    const char* name = i == 0 ? "text_encoder" : "text_encoder_2";
-    Source from = source;
-    std::optional<CheckpointPart> part = found.text_encoders[i];
-    if (i == 0 && !options.text_encoder.empty()) {
-      from = open_weights_file(options.text_encoder);
-      part = identify_text_encoder_file(*from, found.family.text_towers.at(0));
-    }
-    CheckpointLayout::TextTower tower{
-        tokenizer_for(options, towers.size(), source),
-        {},
-        component(name, part, from, "; name a file with one (--text-encoder FILE)")};
-    // OpenCLIP's towers were trained with id 0 as padding, OpenAI's with the end mark.
-    const bool open_clip = part->config.value("hidden_act", "") != "quick_gelu";
-    if (open_clip && options.tokenizers.size() <= towers.size()) tower.pad_id = 0;
-    if (open_clip && found.family.text_towers.size() == 1 && options.tokenizers.size() == 1)
-      tower.pad_id = 0;
-    towers.push_back(std::move(tower));
-  }
 
   Source vae_source = source;
   std::optional<CheckpointPart> vae = found.vae;
@@ -78,7 +80,7 @@ CheckpointLayout read_single_file(const fs::path& file, const LoadOptions& optio
       .kind = found.family.name,
       .note = note,
       .traits = PipelineTraits::for_class(found.family.pipeline),
-      .text_towers = std::move(towers),
+      .text_towers = text_towers(found, source, options),
       .network = component("unet", found.unet, source, ""),
       .codec = component("vae", vae, vae_source, "; name a file with one (--vae FILE)"),
       .schedule = NoiseScheduleConfig::from_json(

@@ -1,11 +1,10 @@
-#include <cstdio>
-#include <cstring>
+#include "base/process_memory.h"
 
-#include "tintype/engine.h"
+#include <cstdio>
 
 namespace tintype {
 
-uint64_t peak_memory_bytes() {
+uint64_t peak_resident_bytes() {
   // VmHWM, not ru_maxrss: the latter is inherited over exec, so a small child of a large parent
   // would report the parent's.
   std::FILE* status = std::fopen("/proc/self/status", "re");

@@ -1,0 +1,11 @@
+/// What the system says of this process's memory. Pure function of the process; thread-safe.
+#pragma once
+
+#include <cstdint>
+
+namespace tintype {
+
+/// Highest resident memory so far, bytes; 0 where the system does not tell.
+uint64_t peak_resident_bytes();
+
+}  // namespace tintype
