@@ -115,7 +115,7 @@ void compare(const Case& s, int repetitions) {
                      w = pattern(s.n * s.c * s.k * s.k, 104729);
   std::vector<float> out(static_cast<size_t>(s.b * s.h * s.w * s.n)), theirs(out.size());
   const int64_t k = s.c * s.k * s.k;
-  float* panels = static_cast<float*>(
+  std::byte* panels = static_cast<std::byte*>(
       std::aligned_alloc(64, static_cast<size_t>(cpu::panels_size(k, s.n)) * sizeof(float)));
   cpu::pack_panels({.data = reinterpret_cast<const std::byte*>(w.data()),
                     .taps = s.k * s.k,

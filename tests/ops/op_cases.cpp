@@ -67,13 +67,14 @@ struct ConvCase {
   Conv2dGeometry geometry;
   bool image_bias = false, residual = false;
   Activation activation = Activation::kNone;
+  DType storage = DType::kF32;
 };
 
 Run conv_run(const ConvCase& c) {
   return [c](Device d) {
     const Tensor x = random_tensor(c.x, 1, d);
-    const auto weight =
-        backend_for(d).pack_conv2d(random_tensor(Shape{c.out, c.x[3], c.kernel, c.kernel}, 2));
+    const auto weight = backend_for(d).pack_conv2d(
+        ops::cast(random_tensor(Shape{c.out, c.x[3], c.kernel, c.kernel}, 2), c.storage));
     const Tensor bias = random_tensor(Shape{c.out}, 3, d);
     const Tensor image_bias = random_tensor(Shape{c.x[0], c.out}, 4, d);
     const Tensor plain = ops::conv2d(x, *weight, c.geometry);
@@ -102,13 +103,17 @@ void add_conv2d(std::vector<OpCase>& cases) {
       {Shape{1, 12, 13, 64}, 4, 3, same, false, false, Activation::kSilu},
       {Shape{2, 16, 16, 96}, 192, 3, same, true, false},
       {Shape{1, 16, 16, 48}, 48, 1, {}, false, true},
-      {Shape{1, 16, 16, 320}, 320, 3, same}};
+      {Shape{1, 16, 16, 320}, 320, 3, same},
+      {.x = Shape{2, 7, 5, 20}, .out = 36, .kernel = 3, .geometry = same, .storage = DType::kF16},
+      // Deep enough that the taps of a panel are multiplied in several blocks.
+      {.x = Shape{1, 6, 5, 900}, .out = 17, .kernel = 3, .geometry = same, .storage = DType::kBF16}};
   for (const ConvCase& c : table)
     cases.push_back({"conv2d",
                      cat(c.x, " -> ", c.out, " ", c.kernel, "x", c.kernel, " stride ",
                          c.geometry.stride, " pad ", c.geometry.pad_top, c.geometry.pad_left,
                          c.geometry.pad_bottom, c.geometry.pad_right,
-                         c.image_bias ? " image_bias" : "", c.residual ? " residual" : ""),
+                         c.image_bias ? " image_bias" : "", c.residual ? " residual" : "", " ",
+                         c.storage),
                      conv_run(c), c.x[3] * c.kernel * c.kernel,
                      2.0 * static_cast<double>(c.x.numel() * c.out * c.kernel * c.kernel) /
                          (c.geometry.stride * c.geometry.stride)});

@@ -78,6 +78,17 @@ TEST(Ops, AnImageHasTheSameBitsAloneAndInABatch) {
     EXPECT_TRUE(same_bits(together.slice(i, i + 1), run(batch.slice(i, i + 1)))) << "image " << i;
 }
 
+TEST(Ops, HalfWidthWeightsTakeHalfTheMemoryAndGiveTheSameBits) {
+  const Tensor x = random_tensor(Shape{70, 640}, 1);
+  for (const DType storage : {DType::kF16, DType::kBF16}) {
+    const Tensor narrow = ops::cast(random_tensor(Shape{48, 640}, 2), storage);
+    const auto packed = backend_for(Device::kCpu).pack_linear(narrow);
+    const auto wide = backend_for(Device::kCpu).pack_linear(ops::cast(narrow, DType::kF32));
+    EXPECT_EQ(2 * packed->bytes(), wide->bytes()) << storage;
+    EXPECT_TRUE(same_bits(ops::linear(x, *packed), ops::linear(x, *wide))) << storage;
+  }
+}
+
 TEST(Ops, GroupNormKeepsItsDigitsFarFromZero) {
   // Mean 1000, spread 1: one pass in single precision would lose the variance altogether.
   const Tensor x = random_tensor(Shape{1, 64, 64, 8}, 1);

@@ -16,20 +16,23 @@ namespace {
 
 class PanelWeight final : public PackedWeight {
  public:
-  PanelWeight(const Shape& shape, std::shared_ptr<float[]> panels, size_t floats)
-      : PackedWeight(shape, floats * sizeof(float)), panels_(std::move(panels)) {}
-  const float* panels() const { return panels_.get(); }
+  PanelWeight(const Shape& shape, DType stored, std::shared_ptr<std::byte[]> panels, size_t bytes)
+      : PackedWeight(shape, bytes), stored_(stored), panels_(std::move(panels)) {}
+  DType stored() const { return stored_; }
+  const std::byte* panels() const { return panels_.get(); }
 
  private:
-  std::shared_ptr<float[]> panels_;
+  DType stored_;
+  std::shared_ptr<std::byte[]> panels_;
 };
 
 std::unique_ptr<PackedWeight> pack(const Shape& shape, const PanelSource& source) {
-  const size_t floats =
-      static_cast<size_t>(panels_size(source.taps * source.depth, source.columns));
-  std::shared_ptr<float[]> panels = allocate_weights(floats);
+  const size_t bytes =
+      static_cast<size_t>(panels_size(source.taps * source.depth, source.columns)) *
+      size_of(source.dtype);
+  std::shared_ptr<std::byte[]> panels = allocate_weights(bytes);
   pack_panels(source, panels.get());
-  return std::make_unique<PanelWeight>(shape, std::move(panels), floats);
+  return std::make_unique<PanelWeight>(shape, source.dtype, std::move(panels), bytes);
 }
 
 const float* data_or_null(const Tensor* x) { return x ? x->data<float>() : nullptr; }
@@ -99,9 +102,11 @@ class CpuBackend final : public Backend {
     const int64_t columns = weight.shape()[0], depth = weight.shape()[1];
     if (out.numel() == 0) return;
     const int64_t rows = out.numel() / columns;
+    const auto& panels = static_cast<const PanelWeight&>(weight);
     product({.rows = {.width = rows, .channels = depth, .out_width = rows},
              .x = x.data<float>(),
-             .panels = static_cast<const PanelWeight&>(weight).panels(),
+             .panels = panels.panels(),
+             .stored = panels.stored(),
              .columns = columns,
              .epilogue = raw(epilogue, rows / x.dim(0)),
              .out = out.mutable_data<float>()});
@@ -109,6 +114,7 @@ class CpuBackend final : public Backend {
 
   void conv2d(const Tensor& x, const PackedWeight& weight, const Conv2dGeometry& g,
               const Epilogue& epilogue, Tensor& out) const override {
+    const auto& panels = static_cast<const PanelWeight&>(weight);
     product({.rows = {.images = x.dim(0),
                       .height = x.dim(1),
                       .width = x.dim(2),
@@ -121,7 +127,8 @@ class CpuBackend final : public Backend {
                       .pad_top = g.pad_top,
                       .pad_left = g.pad_left},
              .x = x.data<float>(),
-             .panels = static_cast<const PanelWeight&>(weight).panels(),
+             .panels = panels.panels(),
+             .stored = panels.stored(),
              .columns = out.dim(3),
              .epilogue = raw(epilogue, out.dim(1) * out.dim(2)),
              .out = out.mutable_data<float>()});

@@ -38,7 +38,8 @@ struct ProductEpilogue {
 struct ProductArgs {
   RowGeometry rows;
   const float* x = nullptr;
-  const float* panels = nullptr;  ///< pack_panels' output
+  const std::byte* panels = nullptr;  ///< pack_panels' output
+  DType stored = DType::kF32;         ///< element type of the panels: f32 | f16 | bf16
   int64_t columns = 0;            ///< N
   ProductEpilogue epilogue;
   float* out = nullptr;  ///< [rows, columns]
@@ -51,11 +52,13 @@ struct PanelSource {
   int64_t taps = 1, depth = 0, columns = 0;
 };
 
-/// Floats that pack_panels writes for K = taps * depth rows and `columns` columns.
+/// Elements that pack_panels writes for K = taps * depth rows and `columns` columns.
 int64_t panels_size(int64_t k, int64_t columns);
 /// Packs into column panels as wide as two vector registers (the last one as wide as one, when that
-/// is enough), each [taps][depth][width], columns past N zero.
-void pack_panels(const PanelSource& source, float* panels);
+/// is enough), each [taps][depth][width], columns past N zero. Elements keep the source's type, so
+/// weights take no more memory than their file; a product widens a block of a panel to f32 once for
+/// all the rows that meet it, and computes the same bits as from f32 panels.
+void pack_panels(const PanelSource& source, std::byte* panels);
 
 void product(const ProductArgs& args);
 
