@@ -122,12 +122,13 @@ void compare(const Case& s, int repetitions) {
                     .depth = s.c,
                     .columns = s.n},
                    panels);
-  const cpu::ProductArgs args{.rows = {s.b, s.h, s.w, s.c, s.h, s.w, s.k, s.k, 1, s.k / 2, s.k / 2},
-                              .x = x.data(),
-                              .panels = panels,
-                              .columns = s.n,
-                              .epilogue = {},
-                              .out = out.data()};
+  const cpu::ProductArgs args{
+      .rows = {s.b, s.h, s.w, s.c, s.h, s.w, s.h, s.w, s.k, s.k, 1, s.k / 2, s.k / 2},
+      .x = x.data(),
+      .panels = panels,
+      .columns = s.n,
+      .epilogue = {},
+      .out = out.data()};
   DnnlProduct dnnl_product(s, x, w, theirs);
   std::vector<double> our_seconds, their_seconds;
   for (int i = -1; i < repetitions; ++i) {

@@ -45,14 +45,12 @@ ProductEpilogue raw(const Epilogue& e, int64_t rows_per_image) {
           .residual = data_or_null(e.residual)};
 }
 
-NormArgs norm_args(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps,
-                   Tensor& out) {
+PictureArgs picture_args(const Tensor& x) {
+  const int64_t images = x.dim(0), channels = x.dim(-1);
   return {.x = x.data<float>(),
-          .channels = x.dim(-1),
-          .weight = weight.data<float>(),
-          .bias = bias.data<float>(),
-          .eps = eps,
-          .out = out.mutable_data<float>()};
+          .images = images,
+          .positions = x.numel() / std::max<int64_t>(images * channels, 1),
+          .channels = channels};
 }
 
 void copy_bytes(const Tensor& from, Tensor& to) {
@@ -103,7 +101,7 @@ class CpuBackend final : public Backend {
     if (out.numel() == 0) return;
     const int64_t rows = out.numel() / columns;
     const auto& panels = static_cast<const PanelWeight&>(weight);
-    product({.rows = {.width = rows, .channels = depth, .out_width = rows},
+    product({.rows = {.width = rows, .channels = depth, .seen_width = rows, .out_width = rows},
              .x = x.data<float>(),
              .panels = panels.panels(),
              .stored = panels.stored(),
@@ -119,6 +117,8 @@ class CpuBackend final : public Backend {
                       .height = x.dim(1),
                       .width = x.dim(2),
                       .channels = x.dim(3),
+                      .seen_height = g.resize_height ? g.resize_height : x.dim(1),
+                      .seen_width = g.resize_width ? g.resize_width : x.dim(2),
                       .out_height = out.dim(1),
                       .out_width = out.dim(2),
                       .kernel_h = weight.shape()[2],
@@ -152,19 +152,26 @@ class CpuBackend final : public Backend {
 
   void layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps,
                   Tensor& out) const override {
-    NormArgs args = norm_args(x, weight, bias, eps, out);
-    args.positions = x.numel() / x.dim(-1);
-    cpu::layer_norm(args);
+    cpu::layer_norm({.x = x.data<float>(),
+                     .rows = x.numel() / x.dim(-1),
+                     .channels = x.dim(-1),
+                     .weight = weight.data<float>(),
+                     .bias = bias.data<float>(),
+                     .eps = eps,
+                     .out = out.mutable_data<float>()});
   }
-  void group_norm(const Tensor& x, int groups, const Tensor& weight, const Tensor& bias, float eps,
-                  Activation activation, Tensor& out) const override {
-    if (x.numel() == 0) return;
-    NormArgs args = norm_args(x, weight, bias, eps, out);
-    args.images = x.dim(0);
-    args.positions = x.numel() / x.dim(0) / x.dim(-1);
-    args.groups = groups;
-    args.activation = activation;
-    cpu::group_norm(args);
+  void group_moments(const Tensor& x, Tensor& out) const override {
+    cpu::group_moments(picture_args(x), static_cast<int>(out.dim(1)), out.mutable_data<float>());
+  }
+  void group_norm(const Tensor& x, const GroupNormOptions& options, const Tensor& weight,
+                  const Tensor& bias, Tensor& out) const override {
+    cpu::group_norm(picture_args(x), {.groups = options.groups,
+                                      .weight = weight.data<float>(),
+                                      .bias = bias.data<float>(),
+                                      .eps = options.eps,
+                                      .activation = options.activation,
+                                      .moments = data_or_null(options.moments),
+                                      .out = out.mutable_data<float>()});
   }
 
   void activation(const Tensor& x, Activation kind, Tensor& out) const override {
@@ -190,18 +197,6 @@ class CpuBackend final : public Backend {
     for_rows(out.numel() / width, width, [&](int64_t row) {
       std::copy_n(from_a + row * left, left, to + row * width);
       std::copy_n(from_b + row * right, right, to + row * width + left);
-    });
-  }
-  void upsample_nearest(const Tensor& x, Tensor& out) const override {
-    const int64_t height = out.dim(1), width = out.dim(2), channels = out.dim(3);
-    const float* from = x.data<float>();
-    float* to = out.mutable_data<float>();
-    for_rows(out.dim(0) * height, width * channels, [&](int64_t line) {
-      const int64_t y = line % height * x.dim(1) / height;
-      const float* source = from + (line / height * x.dim(1) + y) * x.dim(2) * channels;
-      for (int64_t column = 0; column < width; ++column)
-        std::copy_n(source + column * x.dim(2) / width * channels, channels,
-                    to + (line * width + column) * channels);
     });
   }
   void embedding(const Tensor& table, const Tensor& ids, Tensor& out) const override {

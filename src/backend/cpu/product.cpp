@@ -85,9 +85,10 @@ void PointRows(const ProductArgs& args, const float* zeros, int64_t first, int64
     for (int64_t i = 0; i < g.kernel_h; ++i) {
       for (int64_t j = 0; j < g.kernel_w; ++j) {
         const int64_t y = top + i, x = left + j;
-        const bool inside = y >= 0 && y < g.height && x >= 0 && x < g.width;
+        const bool inside = y >= 0 && y < g.seen_height && x >= 0 && x < g.seen_width;
+        const int64_t from_y = y * g.height / g.seen_height, from_x = x * g.width / g.seen_width;
         table[(i * g.kernel_w + j) * kTileRows + r] =
-            inside ? args.x + ((image * g.height + y) * g.width + x) * g.channels : zeros;
+            inside ? args.x + ((image * g.height + from_y) * g.width + from_x) * g.channels : zeros;
       }
     }
   }
@@ -186,7 +187,7 @@ struct Cutting {
 
 /// What one thread works in, for the length of a product.
 struct Scratch {
-  std::vector<const float*> table;  ///< [tiles][taps][kTileRows]
+  std::vector<const float*> table;           ///< [tiles][taps][kTileRows]
   hwy::AlignedFreeUniquePtr<float[]> block;  ///< a widened block; null for f32 panels
 
   Scratch(const ProductArgs& args, const Cutting& cut) : table(cut.table_size()) {

@@ -17,7 +17,8 @@ namespace tintype::cpu {
 /// height 1.
 struct RowGeometry {
   int64_t images = 1, height = 1, width = 1,
-          channels = 0;  ///< input [images,height,width,channels]
+          channels = 0;                     ///< input [images,height,width,channels]
+  int64_t seen_height = 1, seen_width = 1;  ///< what the taps see: the input, resized or not
   int64_t out_height = 1, out_width = 1;
   int64_t kernel_h = 1, kernel_w = 1;
   int64_t stride = 1, pad_top = 0, pad_left = 0;
@@ -40,7 +41,7 @@ struct ProductArgs {
   const float* x = nullptr;
   const std::byte* panels = nullptr;  ///< pack_panels' output
   DType stored = DType::kF32;         ///< element type of the panels: f32 | f16 | bf16
-  int64_t columns = 0;            ///< N
+  int64_t columns = 0;                ///< N
   ProductEpilogue epilogue;
   float* out = nullptr;  ///< [rows, columns]
 };

@@ -69,13 +69,13 @@ class MetaBackend final : public Backend {
   void conv2d(const Tensor&, const PackedWeight&, const Conv2dGeometry&, const Epilogue&,
               Tensor&) const override {}
   void layer_norm(const Tensor&, const Tensor&, const Tensor&, float, Tensor&) const override {}
-  void group_norm(const Tensor&, int, const Tensor&, const Tensor&, float, Activation,
+  void group_moments(const Tensor&, Tensor&) const override {}
+  void group_norm(const Tensor&, const GroupNormOptions&, const Tensor&, const Tensor&,
                   Tensor&) const override {}
   void activation(const Tensor&, Activation, Tensor&) const override {}
   void geglu(const Tensor&, Tensor&) const override {}
   void weighted_sum(std::span<const WeightedTerm>, Tensor&) const override {}
   void concat_last(const Tensor&, const Tensor&, Tensor&) const override {}
-  void upsample_nearest(const Tensor&, Tensor&) const override {}
   void embedding(const Tensor&, const Tensor&, Tensor&) const override {}
 
  private:
