@@ -10,25 +10,13 @@
 #include <cstdint>
 
 #include "backend/backend.h"
+#include "backend/cpu/row_geometry.h"
 
 namespace tintype::cpu {
 
-/// Where the inputs of each output row lie. A linear layer is a 1x1 convolution over one image of
-/// height 1.
-struct RowGeometry {
-  int64_t images = 1, height = 1, width = 1,
-          channels = 0;                     ///< input [images,height,width,channels]
-  int64_t seen_height = 1, seen_width = 1;  ///< what the taps see: the input, resized or not
-  int64_t out_height = 1, out_width = 1;
-  int64_t kernel_h = 1, kernel_w = 1;
-  int64_t stride = 1, pad_top = 0, pad_left = 0;
-
-  int64_t rows() const { return images * out_height * out_width; }
-  int64_t taps() const { return kernel_h * kernel_w; }
-};
-
 /// Raw pointers of an Epilogue. `rows_per_image` maps a row to its image_bias.
 struct ProductEpilogue {
+  const float* column_scale = nullptr;  ///< [columns], before all else: of 8-bit weights
   const float* bias = nullptr;
   const float* image_bias = nullptr;
   int64_t rows_per_image = 1;
