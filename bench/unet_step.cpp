@@ -9,6 +9,7 @@
 
 #include "backend/registry.h"
 #include "base/process_memory.h"
+#include "models/precision.h"
 #include "models/registry.h"
 #include "ops/ops.h"
 
@@ -27,7 +28,7 @@ Tensor pattern(const Shape& shape, float scale) {
 }
 
 struct Options {
-  std::string model;
+  std::string model, profile = "exact";
   int64_t batch = 2, latent = 64, tokens = 77;
   int repeat = 5, threads = 0;
   bool serve = false;
@@ -37,9 +38,10 @@ int run(const Options& o) {
   const Backend& backend = backend_for(Device::kCpu);
   backend.use_threads(o.threads ? o.threads
                                 : static_cast<int>(std::thread::hardware_concurrency()));
-  const auto unet = load_denoising_network(
-      folder_component(std::filesystem::path(o.model) / "unet", "UNet2DConditionModel"),
-      Device::kCpu);
+  Component component =
+      folder_component(std::filesystem::path(o.model) / "unet", "UNet2DConditionModel");
+  component.precision = precision_plan(o.profile, component.class_name);
+  const auto unet = load_denoising_network(component, Device::kCpu);
   const Tensor x = pattern(Shape{o.batch, o.latent, o.latent, unet->traits().in_channels}, 1.7f);
   const Tensor context = pattern(Shape{o.batch, o.tokens, unet->traits().context_width}, 1.7f);
   const auto step = [&] {
@@ -71,6 +73,7 @@ int main(int argc, char** argv) {
   Options options;
   CLI::App app{"Times one UNet forward"};
   app.add_option("-m,--model", options.model, "diffusers folder")->required();
+  app.add_option("--profile", options.profile, "exact, balanced");
   app.add_option("--batch", options.batch, "images, two with guidance");
   app.add_option("--latent", options.latent, "height and width of the latents");
   app.add_option("--tokens", options.tokens, "text positions");

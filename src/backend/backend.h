@@ -87,10 +87,9 @@ class Backend {
   /// Any float dtype to any float dtype, round to nearest even.
   virtual void cast(const Tensor& x, Tensor& out) const = 0;
 
-  /// weight [N,K], f32 | f16 | bf16, in host memory
-  virtual std::unique_ptr<PackedWeight> pack_linear(const Tensor& weight) const = 0;
-  /// weight [O,I,kh,kw], f32 | f16 | bf16, in host memory
-  virtual std::unique_ptr<PackedWeight> pack_conv2d(const Tensor& weight) const = 0;
+  /// weight [N,K] of a linear layer or [O,I,kh,kw] of a convolution, f32 | f16 | bf16, in host
+  /// memory
+  virtual std::unique_ptr<PackedWeight> pack(const Tensor& weight, WeightFormat format) const = 0;
   /// out[..., n] = epilogue(sum_k x[..., k] w[n, k])
   virtual void linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilogue,
                       Tensor& out) const = 0;

@@ -17,7 +17,7 @@ template <typename Model, typename Config, typename... More>
 std::unique_ptr<Model> build(const Component& component, Device device,
                              std::initializer_list<const char*> ignored, const More&... more) {
   const Config config = Config::from_json(JsonObject(component.config, component.config_origin));
-  WeightLoader loader(component.name, component.open(), device);
+  WeightLoader loader(component.name, component.open(), device, component.precision);
   for (const char* name : ignored) loader.ignore(name);
   auto model = std::make_unique<Model>(loader.root(), config, more...);
   loader.finish();
@@ -97,6 +97,7 @@ Component folder_component(const std::filesystem::path& folder, std::string clas
           .class_name = std::move(class_name),
           .config_origin = config.string(),
           .config = read_json_file(config),
+          .precision = {},
           .open = [folder, stem] { return open_component(folder, stem); }};
 }
 

@@ -19,6 +19,7 @@ struct Component {
   std::string class_name;  ///< diffusers': "UNet2DConditionModel"
   std::string config_origin;
   Json config;
+  PrecisionPlan precision = {};
   std::function<std::shared_ptr<const TensorSource>()> open;
 };
 

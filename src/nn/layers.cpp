@@ -28,7 +28,7 @@ Linear::Linear(const WeightScope& w, int64_t in_features, int64_t out_features,
                              Shape{out_features, in_features, 1, 1}};
   const Tensor weight = w.take("weight", std::span(shapes).first(options.from_conv1x1 ? 2 : 1));
   if (options.bias) bias_ = parameter(w, "bias", out_features);
-  if (weight.defined()) weight_ = backend_for(w.device()).pack_linear(weight.reshape(shapes[0]));
+  if (weight.defined()) weight_ = ops::pack(weight.reshape(shapes[0]), w.device(), w.format());
 }
 
 Tensor Linear::forward(const Tensor& x, const Fused& fused) const {
@@ -44,7 +44,7 @@ Conv2d::Conv2d(const WeightScope& w, int64_t in_channels, int64_t out_channels, 
     : geometry_(geometry) {
   const Tensor weight = w.take("weight", Shape{out_channels, in_channels, kernel, kernel});
   bias_ = parameter(w, "bias", out_channels);
-  if (weight.defined()) weight_ = backend_for(w.device()).pack_conv2d(weight);
+  if (weight.defined()) weight_ = ops::pack(weight, w.device(), w.format());
 }
 
 Tensor Conv2d::forward(const Tensor& x, const Fused& fused) const {

@@ -48,6 +48,13 @@ Tensor cast(const Tensor& x, DType dtype) {
   return out;
 }
 
+std::unique_ptr<PackedWeight> pack(const Tensor& weight, Device device, WeightFormat format) {
+  require_defined(weight, "pack", "weight");
+  TT_REQUIRE(weight.rank() == 2 || weight.rank() == 4, "pack",
+             "weight must be [N,K] or [O,I,kh,kw], got ", weight.shape());
+  return backend_for(device).pack(weight, format);
+}
+
 Tensor linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilogue) {
   require_f32(x, "linear", "x");
   const Shape& w = weight.shape();

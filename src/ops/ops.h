@@ -18,6 +18,11 @@ Tensor to_host(const Tensor& x);
 /// Elementwise conversion between f32, f16 and bf16, round to nearest even.
 Tensor cast(const Tensor& x, DType dtype);
 
+/// A weight in host memory, f32 | f16 | bf16, in the form in which `device` multiplies it: [N,K] of
+/// a linear layer or [O,I,kh,kw] of a convolution.
+std::unique_ptr<PackedWeight> pack(const Tensor& weight, Device device,
+                                   WeightFormat format = WeightFormat::kStored);
+
 /// out[..., n] = sum_k x[..., k] w[n, k], then the epilogue.
 /// x [..., K]; weight packed [N,K]; returns [..., N]
 Tensor linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilogue = {});

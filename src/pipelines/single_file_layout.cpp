@@ -20,6 +20,7 @@ Component component(const char* name, const std::optional<CheckpointPart>& part,
           .class_name = part->class_name,
           .config_origin = source->origin() + " (" + name + ", from its shapes)",
           .config = part->config,
+          .precision = {},
           .open = [source, part = *part] { return component_source(source, part); }};
 }
 

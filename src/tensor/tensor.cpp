@@ -40,6 +40,20 @@ std::string_view to_string(DType dtype) {
   return "?";
 }
 
+std::string_view to_string(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::kStored:
+      return "stored";
+    case WeightFormat::kInt8:
+      return "int8";
+  }
+  return "?";
+}
+
+std::ostream& operator<<(std::ostream& out, WeightFormat format) {
+  return out << to_string(format);
+}
+
 std::string_view to_string(Device device) {
   switch (device) {
     case Device::kCpu:

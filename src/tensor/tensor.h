@@ -24,6 +24,16 @@ size_t size_of(DType dtype);
 std::string_view to_string(DType dtype);
 std::ostream& operator<<(std::ostream& out, DType dtype);
 
+/// How a model's weight is kept and multiplied.
+enum class WeightFormat : uint8_t {
+  kStored,  ///< in its file's element type, with f32 arithmetic
+  /// In 8 bits with a scale for each output channel; inputs are rounded to 8 bits when multiplied,
+  /// with a scale and an offset for each token or pixel.
+  kInt8
+};
+std::string_view to_string(WeightFormat format);
+std::ostream& operator<<(std::ostream& out, WeightFormat format);
+
 /// Which backend owns a tensor's memory and runs its ops. kMeta tensors have a shape and no bytes.
 enum class Device : uint8_t { kCpu, kReference, kMeta };
 std::string_view to_string(Device device);

@@ -61,6 +61,7 @@ struct WeightLoader::State {
   std::string component;
   std::shared_ptr<const TensorSource> source;
   Device device;
+  PrecisionPlan plan;
   std::unordered_set<std::string> requested;
   std::unordered_set<std::string> ignored;
   std::vector<Gap> gaps;
@@ -119,12 +120,13 @@ std::vector<WeightLoader::State::Leftover> WeightLoader::State::leftovers() cons
 }
 
 WeightLoader::WeightLoader(std::string component, std::shared_ptr<const TensorSource> source,
-                           Device device)
+                           Device device, PrecisionPlan plan)
     : state_(std::make_unique<State>()) {
   TT_REQUIRE(source != nullptr, component, "loader must have a source, got none");
   state_->component = std::move(component);
   state_->source = std::move(source);
   state_->device = device;
+  state_->plan = std::move(plan);
 }
 
 WeightLoader::~WeightLoader() = default;
@@ -188,6 +190,29 @@ bool WeightScope::has(std::string_view name) const {
 }
 
 Device WeightScope::device() const { return state_->device; }
+
+WeightFormat WeightScope::format() const { return state_->plan.format_for(path_); }
+
+namespace {
+
+/// "*" in the pattern stands for any text, also none.
+bool matches(std::string_view pattern, std::string_view text) {
+  const size_t star = pattern.find('*');
+  if (star == std::string_view::npos) return pattern == text;
+  if (!text.starts_with(pattern.substr(0, star))) return false;
+  const std::string_view rest = pattern.substr(star + 1);
+  for (size_t i = star; i <= text.size(); ++i)
+    if (matches(rest, text.substr(i))) return true;
+  return false;
+}
+
+}  // namespace
+
+WeightFormat PrecisionPlan::format_for(std::string_view path) const {
+  for (const Rule& rule : rules)
+    if (matches(rule.pattern, path)) return rule.format;
+  return WeightFormat::kStored;
+}
 
 SourceSummary summarize(const TensorSource& source) {
   struct Share {

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "tensor/tensor.h"
 
@@ -57,11 +58,24 @@ struct SourceSummary {
 };
 SourceSummary summarize(const TensorSource& source);
 
+/// Which weights of a component are kept in which format, as data. The first rule whose pattern
+/// matches a layer's path ("down_blocks.0.resnets.1.conv1"; "*" stands for any text) decides; where
+/// none does the weight is kept as stored.
+struct PrecisionPlan {
+  struct Rule {
+    std::string pattern;
+    WeightFormat format;
+  };
+  std::vector<Rule> rules = {};
+  WeightFormat format_for(std::string_view path) const;
+};
+
 /// Bookkeeping of one load. Use: construct, build the model from `root()`, then `finish()`.
 class WeightLoader {
  public:
   /// `component` opens every message ("unet"); `device` is where layers will pack to.
-  WeightLoader(std::string component, std::shared_ptr<const TensorSource> source, Device device);
+  WeightLoader(std::string component, std::shared_ptr<const TensorSource> source, Device device,
+               PrecisionPlan plan = {});
   ~WeightLoader();
 
   class WeightScope root();
@@ -93,8 +107,9 @@ class WeightScope {
   bool has(std::string_view name) const;
 
   const std::string& path() const { return path_; }
-  /// Where layers put their packed weights.
+  /// Where layers put their packed weights, and how this one's is kept.
   Device device() const;
+  WeightFormat format() const;
 
  private:
   friend class WeightLoader;

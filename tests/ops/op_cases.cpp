@@ -18,13 +18,14 @@ struct LinearCase {
   Activation activation = Activation::kNone;
   bool bias = true, image_bias = false, residual = false;
   DType storage = DType::kF32;
+  WeightFormat format = WeightFormat::kStored;
 };
 
 Run linear_run(const LinearCase& c) {
   return [c](Device d) {
     const Tensor x = random_tensor(c.x, 1, d);
     const Tensor host = ops::cast(random_tensor(Shape{c.out, c.x[-1]}, 2), c.storage);
-    const auto weight = backend_for(d).pack_linear(host);
+    const auto weight = ops::pack(host, d, c.format);
     const Shape out = c.x.with(-1, c.out);
     const Tensor bias = random_tensor(Shape{c.out}, 3, d);
     const Tensor image_bias = random_tensor(Shape{c.x[0], c.out}, 4, d);
@@ -52,12 +53,24 @@ void add_linear(std::vector<OpCase>& cases) {
       {.x = Shape{13, 96}, .out = 100, .residual = true, .storage = DType::kF16},
       {.x = Shape{2, 77, 192}, .out = 768, .storage = DType::kBF16},
       {.x = Shape{2, 1280}, .out = 1280},
-      {.x = Shape{2, 256, 320}, .out = 320, .residual = true}};
+      {.x = Shape{2, 256, 320}, .out = 320, .residual = true},
+      {.x = Shape{1, 1}, .out = 1, .format = WeightFormat::kInt8},
+      {.x = Shape{7, 3}, .out = 33, .bias = false, .format = WeightFormat::kInt8},
+      {.x = Shape{0, 7}, .out = 5, .format = WeightFormat::kInt8},
+      {.x = Shape{2, 5, 40},
+       .out = 17,
+       .activation = Activation::kGelu,
+       .image_bias = true,
+       .residual = true,
+       .storage = DType::kF16,
+       .format = WeightFormat::kInt8},
+      {.x = Shape{2, 77, 191}, .out = 768, .format = WeightFormat::kInt8},
+      {.x = Shape{2, 256, 320}, .out = 320, .residual = true, .format = WeightFormat::kInt8}};
   for (const LinearCase& c : table)
     cases.push_back(
         {"linear",
          cat(c.x, " -> ", c.out, " ", to_string(c.activation), c.image_bias ? " image_bias" : "",
-             c.residual ? " residual" : "", " ", c.storage),
+             c.residual ? " residual" : "", " ", c.storage, " ", c.format),
          linear_run(c), c.x[-1], 2.0 * static_cast<double>(c.x.numel() * c.out)});
 }
 
@@ -68,13 +81,15 @@ struct ConvCase {
   bool image_bias = false, residual = false;
   Activation activation = Activation::kNone;
   DType storage = DType::kF32;
+  WeightFormat format = WeightFormat::kStored;
 };
 
 Run conv_run(const ConvCase& c) {
   return [c](Device d) {
     const Tensor x = random_tensor(c.x, 1, d);
-    const auto weight = backend_for(d).pack_conv2d(
-        ops::cast(random_tensor(Shape{c.out, c.x[3], c.kernel, c.kernel}, 2), c.storage));
+    const auto weight =
+        ops::pack(ops::cast(random_tensor(Shape{c.out, c.x[3], c.kernel, c.kernel}, 2), c.storage),
+                  d, c.format);
     const Tensor bias = random_tensor(Shape{c.out}, 3, d);
     const Tensor image_bias = random_tensor(Shape{c.x[0], c.out}, 4, d);
     const Tensor plain = ops::conv2d(x, *weight, c.geometry);
@@ -115,6 +130,25 @@ void add_conv2d(std::vector<OpCase>& cases) {
       {Shape{1, 1, 1, 3}, 4, 3, resized(2, 1)},
       {Shape{1, 8, 8, 33}, 20, 3, resized(15, 16), true, true},
       {.x = Shape{2, 7, 5, 20}, .out = 36, .kernel = 3, .geometry = same, .storage = DType::kF16},
+      {.x = Shape{2, 7, 5, 20},
+       .out = 36,
+       .kernel = 3,
+       .geometry = half,
+       .image_bias = true,
+       .format = WeightFormat::kInt8},
+      {.x = Shape{1, 8, 8, 33},
+       .out = 20,
+       .kernel = 3,
+       .geometry = resized(15, 16),
+       .residual = true,
+       .format = WeightFormat::kInt8},
+      {.x = Shape{1, 6, 5, 1500},
+       .out = 40,
+       .kernel = 3,
+       .geometry = same,
+       .activation = Activation::kSilu,
+       .storage = DType::kF16,
+       .format = WeightFormat::kInt8},
       // Deep enough that the taps of a panel are multiplied in several blocks.
       {.x = Shape{1, 6, 5, 900},
        .out = 17,
@@ -258,7 +292,7 @@ void add_movement(std::vector<OpCase>& cases) {
                    }});
   cases.push_back({"linear", "rows 1..3 of a larger tensor (a view)",
                    [](Device d) {
-                     const auto weight = backend_for(d).pack_linear(random_tensor(Shape{9, 7}, 2));
+                     const auto weight = ops::pack(random_tensor(Shape{9, 7}, 2), d);
                      return ops::linear(random_tensor(Shape{5, 7}, 1, d).slice(1, 4), *weight);
                    },
                    7});

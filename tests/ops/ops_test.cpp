@@ -64,7 +64,7 @@ INSTANTIATE_TEST_SUITE_P(Table, OpCases, ::testing::Range<size_t>(0, op_cases().
 
 TEST(Ops, AnImageHasTheSameBitsAloneAndInABatch) {
   const Tensor batch = random_tensor(Shape{3, 9, 11, 48}, 1);
-  const auto weight = backend_for(Device::kCpu).pack_conv2d(random_tensor(Shape{40, 48, 3, 3}, 2));
+  const auto weight = ops::pack(random_tensor(Shape{40, 48, 3, 3}, 2), Device::kCpu);
   const Tensor scale = random_tensor(Shape{40}, 3), shift = random_tensor(Shape{40}, 4);
   const auto run = [&](const Tensor& x) {
     const Tensor h =
@@ -83,8 +83,8 @@ TEST(Ops, HalfWidthWeightsTakeHalfTheMemoryAndGiveTheSameBits) {
   const Tensor x = random_tensor(Shape{70, 640}, 1);
   for (const DType storage : {DType::kF16, DType::kBF16}) {
     const Tensor narrow = ops::cast(random_tensor(Shape{48, 640}, 2), storage);
-    const auto packed = backend_for(Device::kCpu).pack_linear(narrow);
-    const auto wide = backend_for(Device::kCpu).pack_linear(ops::cast(narrow, DType::kF32));
+    const auto packed = ops::pack(narrow, Device::kCpu);
+    const auto wide = ops::pack(ops::cast(narrow, DType::kF32), Device::kCpu);
     EXPECT_EQ(2 * packed->bytes(), wide->bytes()) << storage;
     EXPECT_TRUE(same_bits(ops::linear(x, *packed), ops::linear(x, *wide))) << storage;
   }
@@ -149,7 +149,7 @@ void expect_refused(const char* op, const char* words, const Call& call) {
 
 TEST(Ops, RefuseWrongArguments) {
   const Tensor x = random_tensor(Shape{2, 4}, 1), y = random_tensor(Shape{2, 5}, 1);
-  const auto weight = backend_for(Device::kCpu).pack_linear(random_tensor(Shape{3, 4}, 2));
+  const auto weight = ops::pack(random_tensor(Shape{3, 4}, 2), Device::kCpu);
   const Tensor far = random_tensor(Shape{2, 4}, 1, Device::kReference);
   const int32_t big[] = {4};
   const Tensor id = host_tensor(Shape{1}, std::span<const int32_t>(big));

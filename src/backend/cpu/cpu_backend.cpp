@@ -6,6 +6,8 @@
 
 #include "backend/cpu/attention.h"
 #include "backend/cpu/caching_allocator.h"
+#include "backend/cpu/int8_product.h"
+#include "backend/cpu/isa.h"
 #include "backend/cpu/product.h"
 #include "backend/cpu/rowwise.h"
 #include "backend/cpu/thread_team.h"
@@ -14,25 +16,42 @@ namespace tintype {
 namespace cpu {
 namespace {
 
+/// Weights in column panels; see product.h and int8_product.h.
 class PanelWeight final : public PackedWeight {
  public:
-  PanelWeight(const Shape& shape, DType stored, std::shared_ptr<std::byte[]> panels, size_t bytes)
-      : PackedWeight(shape, bytes), stored_(stored), panels_(std::move(panels)) {}
-  DType stored() const { return stored_; }
-  const std::byte* panels() const { return panels_.get(); }
+  struct Content {
+    WeightFormat format = WeightFormat::kStored;
+    DType stored = DType::kF32;  ///< element type of kStored
+    std::shared_ptr<std::byte[]> panels;
+    std::vector<float> scales = {};  ///< [columns] of kInt8
+  };
+  PanelWeight(const Shape& shape, size_t bytes, Content content)
+      : PackedWeight(shape, bytes), content_(std::move(content)) {}
+  const Content& content() const { return content_; }
 
  private:
-  DType stored_;
-  std::shared_ptr<std::byte[]> panels_;
+  Content content_;
 };
 
-std::unique_ptr<PackedWeight> pack(const Shape& shape, const PanelSource& source) {
+std::unique_ptr<PackedWeight> pack_stored(const Shape& shape, const PanelSource& source) {
   const size_t bytes =
       static_cast<size_t>(panels_size(source.taps * source.depth, source.columns)) *
       size_of(source.dtype);
-  std::shared_ptr<std::byte[]> panels = allocate_weights(bytes);
-  pack_panels(source, panels.get());
-  return std::make_unique<PanelWeight>(shape, source.dtype, std::move(panels), bytes);
+  PanelWeight::Content content{.stored = source.dtype, .panels = allocate_weights(bytes)};
+  pack_panels(source, content.panels.get());
+  return std::make_unique<PanelWeight>(shape, bytes, std::move(content));
+}
+
+std::unique_ptr<PackedWeight> pack_int8(const Shape& shape, const PanelSource& source) {
+  TT_REQUIRE(source.depth <= kMaxInt8Depth, "pack", "8-bit weights take at most ", kMaxInt8Depth,
+             " inputs, got ", source.depth);
+  const size_t bytes = int8_panels_bytes(source.taps, source.depth, source.columns);
+  PanelWeight::Content content{.format = WeightFormat::kInt8,
+                               .panels = allocate_weights(bytes),
+                               .scales = std::vector<float>(static_cast<size_t>(source.columns))};
+  pack_int8_panels(source, content.panels.get(), content.scales.data());
+  return std::make_unique<PanelWeight>(shape, bytes + content.scales.size() * sizeof(float),
+                                       std::move(content));
 }
 
 const float* data_or_null(const Tensor* x) { return x ? x->data<float>() : nullptr; }
@@ -70,6 +89,7 @@ void for_rows(int64_t rows, int64_t floats_per_row, const Body& body) {
 
 class CpuBackend final : public Backend {
  public:
+  CpuBackend() { choose_isa(); }
   Device device() const override { return Device::kCpu; }
   Allocator& allocator() const override { return allocator_; }
   void trim() const override { allocator_.trim(); }
@@ -81,57 +101,42 @@ class CpuBackend final : public Backend {
     cpu::cast(x.bytes(), x.dtype(), x.numel(), out.dtype(), out.mutable_bytes());
   }
 
-  std::unique_ptr<PackedWeight> pack_linear(const Tensor& weight) const override {
-    return pack(weight.shape(), {.data = weight.bytes(),
-                                 .dtype = weight.dtype(),
-                                 .depth = weight.dim(1),
-                                 .columns = weight.dim(0)});
-  }
-  std::unique_ptr<PackedWeight> pack_conv2d(const Tensor& weight) const override {
-    return pack(weight.shape(), {.data = weight.bytes(),
-                                 .dtype = weight.dtype(),
-                                 .taps = weight.dim(2) * weight.dim(3),
-                                 .depth = weight.dim(1),
-                                 .columns = weight.dim(0)});
+  std::unique_ptr<PackedWeight> pack(const Tensor& weight, WeightFormat format) const override {
+    const PanelSource source{.data = weight.bytes(),
+                             .dtype = weight.dtype(),
+                             .taps = weight.rank() == 4 ? weight.dim(2) * weight.dim(3) : 1,
+                             .depth = weight.dim(1),
+                             .columns = weight.dim(0)};
+    return format == WeightFormat::kInt8 ? pack_int8(weight.shape(), source)
+                                         : pack_stored(weight.shape(), source);
   }
 
   void linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilogue,
               Tensor& out) const override {
-    const int64_t columns = weight.shape()[0], depth = weight.shape()[1];
     if (out.numel() == 0) return;
-    const int64_t rows = out.numel() / columns;
-    const auto& panels = static_cast<const PanelWeight&>(weight);
-    product({.rows = {.width = rows, .channels = depth, .seen_width = rows, .out_width = rows},
-             .x = x.data<float>(),
-             .panels = panels.panels(),
-             .stored = panels.stored(),
-             .columns = columns,
-             .epilogue = raw(epilogue, rows / x.dim(0)),
-             .out = out.mutable_data<float>()});
+    const int64_t rows = out.numel() / weight.shape()[0];
+    multiply(x,
+             {.width = rows, .channels = weight.shape()[1], .seen_width = rows, .out_width = rows},
+             weight, raw(epilogue, rows / x.dim(0)), out);
   }
 
   void conv2d(const Tensor& x, const PackedWeight& weight, const Conv2dGeometry& g,
               const Epilogue& epilogue, Tensor& out) const override {
-    const auto& panels = static_cast<const PanelWeight&>(weight);
-    product({.rows = {.images = x.dim(0),
-                      .height = x.dim(1),
-                      .width = x.dim(2),
-                      .channels = x.dim(3),
-                      .seen_height = g.resize_height ? g.resize_height : x.dim(1),
-                      .seen_width = g.resize_width ? g.resize_width : x.dim(2),
-                      .out_height = out.dim(1),
-                      .out_width = out.dim(2),
-                      .kernel_h = weight.shape()[2],
-                      .kernel_w = weight.shape()[3],
-                      .stride = g.stride,
-                      .pad_top = g.pad_top,
-                      .pad_left = g.pad_left},
-             .x = x.data<float>(),
-             .panels = panels.panels(),
-             .stored = panels.stored(),
-             .columns = out.dim(3),
-             .epilogue = raw(epilogue, out.dim(1) * out.dim(2)),
-             .out = out.mutable_data<float>()});
+    multiply(x,
+             {.images = x.dim(0),
+              .height = x.dim(1),
+              .width = x.dim(2),
+              .channels = x.dim(3),
+              .seen_height = g.resize_height ? g.resize_height : x.dim(1),
+              .seen_width = g.resize_width ? g.resize_width : x.dim(2),
+              .out_height = out.dim(1),
+              .out_width = out.dim(2),
+              .kernel_h = weight.shape()[2],
+              .kernel_w = weight.shape()[3],
+              .stride = g.stride,
+              .pad_top = g.pad_top,
+              .pad_left = g.pad_left},
+             weight, raw(epilogue, out.dim(1) * out.dim(2)), out);
   }
 
   void attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
@@ -208,6 +213,31 @@ class CpuBackend final : public Backend {
   }
 
  private:
+  void multiply(const Tensor& x, const RowGeometry& rows, const PackedWeight& weight,
+                ProductEpilogue epilogue, Tensor& out) const {
+    const PanelWeight::Content& panels = static_cast<const PanelWeight&>(weight).content();
+    if (panels.format == WeightFormat::kStored) {
+      product({.rows = rows,
+               .x = x.data<float>(),
+               .panels = panels.panels.get(),
+               .stored = panels.stored,
+               .columns = weight.shape()[0],
+               .epilogue = epilogue,
+               .out = out.mutable_data<float>()});
+      return;
+    }
+    const std::shared_ptr<Storage> bytes = allocator_.allocate(
+        static_cast<size_t>(rows.pixels() * quantized_row_bytes(rows.channels)));
+    quantize_rows(x.data<float>(), rows.pixels(), rows.channels, bytes->data());
+    epilogue.column_scale = panels.scales.data();
+    int8_product({.rows = rows,
+                  .x = bytes->data(),
+                  .panels = panels.panels.get(),
+                  .columns = weight.shape()[0],
+                  .epilogue = epilogue,
+                  .out = out.mutable_data<float>()});
+  }
+
   mutable CachingAllocator allocator_;
 };
 

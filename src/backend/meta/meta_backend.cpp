@@ -37,6 +37,7 @@ class MetaWeight final : public PackedWeight {
 
 /// The CPU packs columns into panels of at least this many elements.
 constexpr int64_t kPanelColumns = 16;
+constexpr int64_t kInt8PanelColumns = 32;
 
 class MetaBackend final : public Backend {
  public:
@@ -47,16 +48,22 @@ class MetaBackend final : public Backend {
   void copy_to_host(const Tensor&, Tensor& host) const override {
     std::memset(host.mutable_bytes(), 0, host.nbytes());
   }
-  std::unique_ptr<PackedWeight> pack_linear(const Tensor& weight) const override {
+  std::unique_ptr<PackedWeight> pack(const Tensor& weight, WeightFormat format) const override {
     const int64_t columns = weight.dim(0);
     if (columns == 0) return std::make_unique<MetaWeight>(weight.shape(), 0);
+    if (format == WeightFormat::kInt8) {
+      // One byte an element, and for each tap and column a sum, for each column a scale.
+      const int64_t panels = (columns + kInt8PanelColumns - 1) / kInt8PanelColumns;
+      const int64_t taps = weight.rank() == 4 ? weight.dim(2) * weight.dim(3) : 1;
+      const int64_t depth = (weight.dim(1) + 3) / 4 * 4;
+      return std::make_unique<MetaWeight>(
+          weight.shape(),
+          static_cast<size_t>(panels * kInt8PanelColumns * (taps * (depth + 4) + 4)));
+    }
     const int64_t padded = (columns + kPanelColumns - 1) / kPanelColumns * kPanelColumns;
     const int64_t elements = weight.numel() / columns * padded;
     return std::make_unique<MetaWeight>(weight.shape(),
                                         static_cast<size_t>(elements) * size_of(weight.dtype()));
-  }
-  std::unique_ptr<PackedWeight> pack_conv2d(const Tensor& weight) const override {
-    return pack_linear(weight);
   }
   void attention(const Tensor&, const Tensor& k, const Tensor& v, const AttentionOptions&,
                  Tensor&) const override {

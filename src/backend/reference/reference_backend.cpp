@@ -91,13 +91,13 @@ class ReferenceBackend final : public Backend {
     for (int64_t i = 0; i < x.numel(); ++i) store(out, i, load(x, i));
   }
 
-  std::unique_ptr<PackedWeight> pack_linear(const Tensor& weight) const override {
+  std::unique_ptr<PackedWeight> pack(const Tensor& weight, WeightFormat format) const override {
     Tensor values = empty(allocator_, weight.shape());
     cast(weight, values);
-    return std::make_unique<PlainWeight>(std::move(values));
-  }
-  std::unique_ptr<PackedWeight> pack_conv2d(const Tensor& weight) const override {
-    return pack_linear(weight);
+    if (format == WeightFormat::kInt8 && values.numel() > 0)
+      round_weight_rows(values.mutable_data<float>(), weight.dim(0),
+                        values.numel() / weight.dim(0));
+    return std::make_unique<PlainWeight>(std::move(values), format);
   }
 
   void linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilogue,

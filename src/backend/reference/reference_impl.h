@@ -7,16 +7,24 @@ namespace tintype::reference {
 
 double activate(double x, Activation activation);
 
-/// The weight as f32 in the checkpoint's own order.
+/// The weight as f32 in the checkpoint's own order; of an 8-bit one the values that its bytes stand
+/// for.
 class PlainWeight final : public PackedWeight {
  public:
-  explicit PlainWeight(Tensor values)
-      : PackedWeight(values.shape(), values.nbytes()), values_(std::move(values)) {}
+  PlainWeight(Tensor values, WeightFormat format)
+      : PackedWeight(values.shape(), values.nbytes()),
+        values_(std::move(values)),
+        format_(format) {}
   const float* values() const { return values_.data<float>(); }
+  WeightFormat format() const { return format_; }
 
  private:
   Tensor values_;
+  WeightFormat format_;
 };
+
+/// Rounds each row [channels] to the nearest of 127 steps either side of zero.
+void round_weight_rows(float* values, int64_t rows, int64_t channels);
 
 void linear(const Tensor& x, const PlainWeight& weight, const Epilogue& epilogue, Tensor& out);
 void conv2d(const Tensor& x, const PlainWeight& weight, const Conv2dGeometry& geometry,

@@ -18,6 +18,24 @@ double finish(double sum, const Epilogue& epilogue, int64_t row, int64_t rows_pe
   return sum;
 }
 
+/// What a product with `weight` sees of x [..., channels]: x, or with 8-bit weights each row
+/// rounded to 255 steps between its least and greatest value.
+std::vector<float> seen_rows(const Tensor& x, const PlainWeight& weight) {
+  std::vector<float> values(x.data<float>(), x.data<float>() + x.numel());
+  if (weight.format() != WeightFormat::kInt8) return values;
+  const size_t channels = static_cast<size_t>(x.dim(-1));
+  for (size_t first = 0; first + channels <= values.size() && channels; first += channels) {
+    const auto begin = values.begin() + static_cast<std::ptrdiff_t>(first);
+    const auto [low, high] = std::minmax_element(begin, begin + x.dim(-1));
+    const float offset = *low, scale = (*high - *low) / 255.0f;
+    // In f32, as every backend rounds: ties fall alike.
+    const float inverse = scale > 0 ? 1.0f / scale : 0.0f;
+    for (size_t i = first; i < first + channels; ++i)
+      values[i] = offset + scale * std::nearbyintf((values[i] - offset) * inverse);
+  }
+  return values;
+}
+
 /// In place; `visible` leading entries take part, the others become 0.
 void softmax_row(std::vector<double>& row, int64_t visible) {
   const double top = *std::max_element(row.begin(), row.begin() + visible);
@@ -29,17 +47,27 @@ void softmax_row(std::vector<double>& row, int64_t visible) {
 
 }  // namespace
 
+void round_weight_rows(float* values, int64_t rows, int64_t channels) {
+  for (int64_t row = 0; row < rows; ++row, values += channels) {
+    float largest = 0;
+    for (int64_t i = 0; i < channels; ++i) largest = std::max(largest, std::fabs(values[i]));
+    const float scale = largest / 127.0f, inverse = largest > 0 ? 127.0f / largest : 0.0f;
+    for (int64_t i = 0; i < channels; ++i) values[i] = scale * std::nearbyintf(values[i] * inverse);
+  }
+}
+
 void linear(const Tensor& x, const PlainWeight& weight, const Epilogue& epilogue, Tensor& out) {
   const int64_t columns = weight.shape()[0], depth = weight.shape()[1];
   const int64_t rows = depth == 0 ? out.numel() / std::max<int64_t>(columns, 1) : x.numel() / depth;
   const int64_t rows_per_image = rows / std::max<int64_t>(x.dim(0), 1);
-  const float* in = x.data<float>();
+  const std::vector<float> in = seen_rows(x, weight);
   float* to = out.mutable_data<float>();
   for (int64_t row = 0; row < rows; ++row) {
     for (int64_t n = 0; n < columns; ++n) {
       double sum = 0;
       for (int64_t k = 0; k < depth; ++k)
-        sum += static_cast<double>(in[row * depth + k]) * weight.values()[n * depth + k];
+        sum += static_cast<double>(in[static_cast<size_t>(row * depth + k)]) *
+               weight.values()[n * depth + k];
       to[row * columns + n] =
           static_cast<float>(finish(sum, epilogue, row, rows_per_image, n, columns));
     }
@@ -52,7 +80,7 @@ void conv2d(const Tensor& x, const PlainWeight& weight, const Conv2dGeometry& g,
   const int64_t width = g.resize_width ? g.resize_width : x.dim(2), in_channels = x.dim(3);
   const int64_t out_height = out.dim(1), out_width = out.dim(2), out_channels = out.dim(3);
   const int64_t kernel_h = weight.shape()[2], kernel_w = weight.shape()[3];
-  const float* in = x.data<float>();
+  const std::vector<float> in = seen_rows(x, weight);
   float* to = out.mutable_data<float>();
   for (int64_t row = 0; row < out.dim(0) * out_height * out_width; ++row) {
     const int64_t image = row / (out_height * out_width);
@@ -65,7 +93,8 @@ void conv2d(const Tensor& x, const PlainWeight& weight, const Conv2dGeometry& g,
           const int64_t y = top + i, column = left + j;
           if (y < 0 || y >= height || column < 0 || column >= width) continue;
           const int64_t from_y = y * x.dim(1) / height, from_x = column * x.dim(2) / width;
-          const float* pixel = in + ((image * x.dim(1) + from_y) * x.dim(2) + from_x) * in_channels;
+          const float* pixel =
+              in.data() + ((image * x.dim(1) + from_y) * x.dim(2) + from_x) * in_channels;
           for (int64_t c = 0; c < in_channels; ++c)
             sum += static_cast<double>(pixel[c]) *
                    weight.values()[((o * in_channels + c) * kernel_h + i) * kernel_w + j];

@@ -1,0 +1,303 @@
+#include "backend/cpu/int8_product.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include <hwy/aligned_allocator.h>
+
+#include "backend/cpu/isa.h"
+#include "backend/cpu/thread_team.h"
+#include "tensor/float16.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backend/cpu/int8_product.cpp"
+#include <hwy/foreach_target.h>
+// After foreach_target.h:
+#include <hwy/highway.h>
+
+#include "backend/cpu/product_store-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tintype::cpu::HWY_NAMESPACE {
+
+using Ints = hn::RebindToSigned<Floats>;
+/// One row of a tile, for instruction sets without a four-way 8-bit dot product: calls
+/// finish(first column, sums of its vector) with 32-bit sums of one tap.
+#if HWY_TARGET == HWY_SCALAR
+template <class Finish>
+HWY_INLINE void MultiplyRow(const uint8_t* x, const int8_t* weights, int64_t quads,
+                            const Finish& finish) {
+  for (int64_t n = 0; n < kInt8PanelWidth; ++n) {
+    int32_t sum = 0;
+    for (int64_t i = 0; i < quads * kQuad; ++i)
+      sum += x[i] * weights[(i / kQuad * kInt8PanelWidth + n) * kQuad + i % kQuad];
+    finish(n, hn::Set(Ints(), sum));
+  }
+}
+#else
+/// Bytes are widened to 16 bits, whose products and pairwise sums are exact.
+template <class Finish>
+HWY_INLINE void MultiplyRow(const uint8_t* x, const int8_t* weights, int64_t quads,
+                            const Finish& finish) {
+  constexpr int64_t kVectors = HWY_MIN(kInt8PanelWidth / kLanes, 4);
+  const Ints di;
+  const hn::Repartition<int16_t, Ints> dw;
+  const hn::RebindToUnsigned<decltype(dw)> du;
+  for (int64_t first = 0; first < kInt8PanelWidth; first += kVectors * kLanes) {
+    // On some machines two registers hold a sum until it is read.
+    hn::Vec<Ints> sums[kVectors], others[kVectors];
+    for (int64_t v = 0; v < kVectors; ++v) sums[v] = others[v] = hn::Zero(di);
+    const int8_t* from = weights + first * kQuad;
+    for (int64_t quad = 0; quad < quads; ++quad, from += kInt8PanelWidth * kQuad) {
+      int32_t four;
+      std::memcpy(&four, x + quad * kQuad, sizeof(four));
+      const auto bytes = hn::BitCast(du, hn::Set(di, four));
+      const auto even = hn::BitCast(dw, hn::And(bytes, hn::Set(du, 0xFF)));
+      const auto odd = hn::BitCast(dw, hn::ShiftRight<8>(bytes));
+      for (int64_t v = 0; v < kVectors; ++v) {
+        const auto w = hn::LoadU(dw, reinterpret_cast<const int16_t*>(from + v * kLanes * kQuad));
+        sums[v] = hn::ReorderWidenMulAccumulate(di, even, hn::ShiftRight<8>(hn::ShiftLeft<8>(w)),
+                                                sums[v], others[v]);
+        sums[v] = hn::ReorderWidenMulAccumulate(di, odd, hn::ShiftRight<8>(w), sums[v], others[v]);
+      }
+    }
+    for (int64_t v = 0; v < kVectors; ++v)
+      finish(first + v * kLanes, hn::RearrangeToOddPlusEven(sums[v], others[v]));
+  }
+}
+#endif
+
+constexpr int64_t kWideRows = 4;
+
+void WideTile(int64_t count, const Int8TileArgs& args) {
+  const Floats d;
+  const std::byte* panel = args.panel;
+  for (int64_t tap = 0; tap < args.taps; ++tap, panel += int8_tap_bytes(args.quads * kQuad)) {
+    const float* column_sums = reinterpret_cast<const float*>(panel);
+    const int8_t* weights = reinterpret_cast<const int8_t*>(column_sums + kInt8PanelWidth);
+    for (int64_t r = 0; r < count; ++r) {
+      const std::byte* input = args.rows[tap * kWideRows + r];
+      QuantizedRowHeader row;
+      std::memcpy(&row, input, sizeof(row));
+      float* to = args.sums + r * kInt8PanelWidth;
+      const auto finish = [&](int64_t n, hn::Vec<Ints> dots) HWY_ATTR {
+        const Vector before = tap == 0 && !args.accumulate ? hn::Zero(d) : hn::Load(d, to + n);
+        const Vector scaled = hn::MulAdd(hn::ConvertTo(d, dots), hn::Set(d, row.scale), before);
+        const Vector sums = hn::LoadU(d, column_sums + n);
+        hn::Store(hn::MulAdd(sums, hn::Set(d, row.offset), scaled), d, to + n);
+      };
+      MultiplyRow(reinterpret_cast<const uint8_t*>(input + sizeof(row)), weights, args.quads,
+                  finish);
+    }
+  }
+}
+
+void QuantizeRow(const float* x, int64_t channels, std::byte* out) {
+  const Floats d;
+  const Ints di;
+  const hn::Rebind<uint8_t, Floats> bytes;
+  float low = x[0], high = x[0];
+  bool finite = true;
+  int64_t c = 0;
+  if (channels >= kLanes) {
+    Vector lowest = hn::LoadU(d, x), highest = lowest, zeros = hn::Sub(lowest, lowest);
+    for (; c + kLanes <= channels; c += kLanes) {
+      const Vector v = hn::LoadU(d, x + c);
+      lowest = hn::Min(lowest, v);
+      highest = hn::Max(highest, v);
+      zeros = hn::Add(zeros, hn::Sub(v, v));  // stays zero unless a value is not finite
+    }
+    low = hn::GetLane(hn::MinOfLanes(d, lowest));
+    high = hn::GetLane(hn::MaxOfLanes(d, highest));
+    finite = hn::GetLane(hn::SumOfLanes(d, zeros)) == 0.0f;
+  }
+  for (; c < channels; ++c) {
+    low = std::min(low, x[c]);
+    high = std::max(high, x[c]);
+    finite = finite && std::isfinite(x[c]);
+  }
+  const float scale = (high - low) / 255.0f;
+  QuantizedRowHeader row{.scale = scale, .offset = low};
+  if (!finite || !std::isfinite(scale)) row.scale = row.offset = NAN;
+  std::memcpy(out, &row, sizeof(row));
+  uint8_t* q = reinterpret_cast<uint8_t*>(out + sizeof(row));
+  const float inverse = finite && scale > 0 && std::isfinite(1.0f / scale) ? 1.0f / scale : 0.0f;
+  const Vector vlow = hn::Set(d, finite ? low : 0.0f), vinverse = hn::Set(d, inverse);
+  const auto quantize = [&](Vector v) HWY_ATTR {
+    const auto rounded = hn::NearestInt(hn::Mul(hn::Sub(v, vlow), vinverse));
+    return hn::DemoteTo(bytes, hn::Min(hn::Max(rounded, hn::Zero(di)), hn::Set(di, 255)));
+  };
+  for (c = 0; c + kLanes <= channels; c += kLanes)
+    hn::StoreU(quantize(hn::LoadU(d, x + c)), bytes, q + c);
+  if (c < channels) {
+    HWY_ALIGN float last[kLanes];
+    HWY_ALIGN uint8_t tail[kLanes];
+    std::fill_n(last, kLanes, low);
+    std::copy(x + c, x + channels, last);
+    hn::StoreU(quantize(hn::Load(d, last)), bytes, tail);
+    std::copy_n(tail, channels - c, q + c);
+  }
+  for (c = channels; c % kQuad != 0; ++c) q[c] = 0;
+}
+
+void QuantizeRows(const float* x, int64_t rows, int64_t channels, std::byte* out) {
+  const int64_t rows_per_task = std::max<int64_t>((int64_t{1} << 15) / channels, 1);
+  parallel_for((rows + rows_per_task - 1) / rows_per_task, [&](int64_t task, int) HWY_ATTR {
+    const int64_t last = std::min((task + 1) * rows_per_task, rows);
+    for (int64_t row = task * rows_per_task; row < last; ++row)
+      QuantizeRow(x + row * channels, channels, out + row * quantized_row_bytes(channels));
+  });
+}
+
+void Int8Product(const Int8ProductArgs& args, const Int8Tile& tile, const std::byte* padding) {
+  // As much of a panel as stays in the second-level cache beside the rows.
+  constexpr int64_t kBlockBytes = int64_t{256} << 10;
+  const int64_t taps = args.rows.taps(), quads = (args.rows.channels + kQuad - 1) / kQuad;
+  const int64_t tap_bytes = int8_tap_bytes(args.rows.channels);
+  const int64_t block_taps = std::max<int64_t>(kBlockBytes / tap_bytes, 1);
+  const TaskCutting cut(args.rows.rows(), (args.columns + kInt8PanelWidth - 1) / kInt8PanelWidth,
+                        tile.rows);
+  const RowSource source{
+      .x = args.x, .pixel_bytes = quantized_row_bytes(args.rows.channels), .padding = padding};
+  const Outputs outputs{args.epilogue, args.columns, args.out};
+  const int64_t tile_pointers = taps * tile.rows, tile_sums = tile.rows * kInt8PanelWidth;
+  struct Scratch {
+    std::vector<const std::byte*> table;
+    hwy::AlignedFreeUniquePtr<float[]> sums;
+  };
+  std::vector<Scratch> scratch(static_cast<size_t>(thread_count()));
+  for (Scratch& s : scratch) {
+    s.table.resize(static_cast<size_t>(kMaxTilesPerTask * tile_pointers));
+    s.sums = hwy::AllocateAligned<float>(static_cast<size_t>(kMaxTilesPerTask * tile_sums));
+  }
+  parallel_for(cut.tasks(), [&](int64_t task, int thread) HWY_ATTR {
+    const std::byte** table = scratch[static_cast<size_t>(thread)].table.data();
+    float* sums = scratch[static_cast<size_t>(thread)].sums.get();
+    const int64_t first_row = cut.first_row(task), last_row = cut.last_row(task);
+    const auto for_tiles = [&](const auto& body) HWY_ATTR {
+      for (int64_t row = first_row, i = 0; row < last_row; row += tile.rows, ++i)
+        body(row, std::min(tile.rows, last_row - row), i);
+    };
+    for_tiles([&](int64_t row, int64_t count, int64_t i) HWY_ATTR {
+      point_rows(args.rows, source, row, count, tile.rows, table + i * tile_pointers);
+    });
+    for (int64_t panel = cut.first_panel(task); panel < cut.last_panel(task); ++panel) {
+      const std::byte* weights = args.panels + panel * taps * tap_bytes;
+      for (int64_t tap = 0; tap < taps; tap += block_taps) {
+        for_tiles([&](int64_t, int64_t count, int64_t i) HWY_ATTR {
+          tile.run(count, {.rows = table + i * tile_pointers + tap * tile.rows,
+                           .taps = std::min(block_taps, taps - tap),
+                           .quads = quads,
+                           .panel = weights + tap * tap_bytes,
+                           .accumulate = tap > 0,
+                           .sums = sums + i * tile_sums});
+        });
+      }
+      for_tiles([&](int64_t row, int64_t count, int64_t i) HWY_ATTR {
+        StoreTile(sums + i * tile_sums, outputs, row, count, panel * kInt8PanelWidth,
+                  static_cast<int>(kInt8PanelWidth / kLanes));
+      });
+    }
+  });
+}
+
+Int8Tile WideInt8Tile() {
+  return {.name = hwy::TargetName(HWY_TARGET), .rows = kWideRows, .run = WideTile};
+}
+
+}  // namespace tintype::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tintype::cpu {
+
+HWY_EXPORT(QuantizeRows);
+HWY_EXPORT(Int8Product);
+HWY_EXPORT(WideInt8Tile);
+
+namespace {
+
+Int8Tile best_tile() {
+  const Int8Tile vnni = vnni_allowed() ? int8_tile_avx512_vnni() : Int8Tile{};
+  return vnni.rows ? vnni : HWY_DYNAMIC_DISPATCH(WideInt8Tile)();
+}
+
+const Int8Tile& tile_in_use() {
+  static const Int8Tile tile = best_tile();
+  return tile;
+}
+
+float element(const PanelSource& source, int64_t i) {
+  if (source.dtype == DType::kF32) {
+    float value;
+    std::memcpy(&value, source.data + 4 * i, sizeof(value));
+    return value;
+  }
+  uint16_t bits;
+  std::memcpy(&bits, source.data + 2 * i, sizeof(bits));
+  return source.dtype == DType::kF16 ? f16_to_f32(bits) : bf16_to_f32(bits);
+}
+
+/// One output channel into its column of a panel; returns its scale.
+float pack_column(const PanelSource& source, int64_t column, std::byte* panel) {
+  const int64_t k = source.taps * source.depth, n = column % kInt8PanelWidth;
+  std::vector<float> values(static_cast<size_t>(k));
+  float largest = 0;
+  bool finite = true;
+  for (int64_t i = 0; i < k; ++i) {
+    const float value = element(source, column * k + i);
+    finite = finite && std::isfinite(value);
+    largest = std::max(largest, std::fabs(value));
+    values[static_cast<size_t>(i)] = value;
+  }
+  if (!finite) return NAN;  // the bytes stay zero
+  const float scale = largest / 127.0f, inverse = largest > 0 ? 127.0f / largest : 0.0f;
+  for (int64_t tap = 0; tap < source.taps; ++tap, panel += int8_tap_bytes(source.depth)) {
+    int8_t* quads = reinterpret_cast<int8_t*>(panel + kInt8PanelWidth * sizeof(float));
+    int32_t sum = 0;
+    for (int64_t c = 0; c < source.depth; ++c) {
+      // Source order is channel-major.
+      const float value = values[static_cast<size_t>(c * source.taps + tap)];
+      const auto q = static_cast<int8_t>(std::lrintf(value * inverse));
+      quads[(c / kQuad * kInt8PanelWidth + n) * kQuad + c % kQuad] = q;
+      sum += q;
+    }
+    const float column_sum = static_cast<float>(sum);
+    std::memcpy(panel + n * static_cast<int64_t>(sizeof(float)), &column_sum, sizeof(column_sum));
+  }
+  return scale;
+}
+
+}  // namespace
+
+size_t int8_panels_bytes(int64_t taps, int64_t depth, int64_t columns) {
+  return static_cast<size_t>((columns + kInt8PanelWidth - 1) / kInt8PanelWidth * taps *
+                             int8_tap_bytes(depth));
+}
+
+void pack_int8_panels(const PanelSource& source, std::byte* panels, float* scales) {
+  const int64_t panel_bytes = source.taps * int8_tap_bytes(source.depth);
+  std::memset(panels, 0, int8_panels_bytes(source.taps, source.depth, source.columns));
+  parallel_for(source.columns, [&](int64_t column, int) {
+    scales[column] = pack_column(source, column, panels + column / kInt8PanelWidth * panel_bytes);
+  });
+}
+
+void quantize_rows(const float* x, int64_t rows, int64_t channels, std::byte* out) {
+  if (rows && channels) HWY_DYNAMIC_DISPATCH(QuantizeRows)(x, rows, channels, out);
+}
+
+void int8_product(const Int8ProductArgs& args) {
+  if (args.rows.rows() == 0 || args.columns == 0) return;
+  // A padding tap reads a row whose scale and offset are zero.
+  const std::vector<std::byte> padding(
+      static_cast<size_t>(quantized_row_bytes(args.rows.channels)));
+  HWY_DYNAMIC_DISPATCH(Int8Product)(args, tile_in_use(), padding.data());
+}
+
+const char* int8_instruction_set() { return tile_in_use().name; }
+
+}  // namespace tintype::cpu
+#endif
