@@ -108,6 +108,15 @@ std::shared_ptr<const Model> Engine::load(const std::filesystem::path& path,
 
 TextToImageResult Engine::text_to_image(const Model& model, const TextToImageRequest& request,
                                         const RunContext& context, const Model* refiner) const {
+  TT_REQUIRE(request.batch_size == 1, "batch_size", "must be 1 where one picture is returned, got ",
+             request.batch_size, "; text_to_images returns several");
+  return std::move(text_to_images(model, request, context, refiner).front());
+}
+
+std::vector<TextToImageResult> Engine::text_to_images(const Model& model,
+                                                      const TextToImageRequest& request,
+                                                      const RunContext& context,
+                                                      const Model* refiner) const {
   const auto* resident = dynamic_cast<const ResidentModel*>(&model);
   const auto* second = dynamic_cast<const ResidentModel*>(refiner);
   TT_REQUIRE(resident && (second || !refiner), "text_to_image",
@@ -116,14 +125,17 @@ TextToImageResult Engine::text_to_image(const Model& model, const TextToImageReq
   const TextToImageSettings settings = resolve_settings(resident->model(), request, refining);
   const PictureSize size{.width_px = settings.width_px,
                          .height_px = settings.height_px,
-                         .guidance = settings.guidance_scale > 1.0f};
+                         .guidance = settings.guidance_scale > 1.0f,
+                         .batch = settings.batch_size};
   uint64_t needed = resident->peak_bytes(size);
   if (second)  // the weights of both stay, the larger run decides on the rest
     needed = std::max(needed + second->info().weight_bytes,
                       second->peak_bytes(size) + resident->info().weight_bytes);
-  require_memory("text_to_image", needed, "a picture of ", size.width_px, "x", size.height_px);
+  require_memory("text_to_image", needed, size.batch,
+                 size.batch > 1 ? " pictures of " : " picture of ", size.width_px, "x",
+                 size.height_px);
   backend_for(Device::kCpu).use_threads(options_.threads);
-  return tintype::text_to_image(resident->model(), settings, context, refining);
+  return tintype::text_to_images(resident->model(), settings, context, refining);
 }
 
 ModelInfo inspect(const std::filesystem::path& path, const LoadOptions& options) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <span>
 
 #include "backend/backend.h"
 #include "tensor/tensor.h"
@@ -59,6 +60,8 @@ inline Tensor add(const Tensor& a, const Tensor& b) {
 Tensor concat_last(const Tensor& a, const Tensor& b);
 /// Joins along the first axis (a copy): the two halves of classifier-free guidance.
 Tensor concat_first(const Tensor& a, const Tensor& b);
+/// Any number of them, at least one; pairwise, so each byte is copied log2(n) times.
+Tensor concat_first(std::span<const Tensor> parts);
 
 /// Nearest-neighbour resize of [B,H,W,C]; source index floor(i * H / height), as PyTorch "nearest".
 Tensor upsample_nearest(const Tensor& x, int64_t height, int64_t width);

@@ -19,16 +19,17 @@ MemoryPrediction predict_memory(const DiffusionModel& meta, uint64_t weight_byte
   const MetaMemory memory;
   TextToImageSettings settings;
   settings.guidance_scale = size.guidance ? 2.0f : 1.0f;
-  const Conditioning conditioning = encode_prompts(meta, settings).variants.front();
+  const Conditioning conditioning =
+      for_batch(encode_prompts(meta, settings).variants.front(), size.batch);
   const auto& codec = meta.codec->traits();
-  const auto latents = [&](int64_t channels) {
+  const auto latents = [&](int64_t images, int64_t channels) {
     return ops::empty(
-        Shape{1, size.height_px / codec.factor, size.width_px / codec.factor, channels},
+        Shape{images, size.height_px / codec.factor, size.width_px / codec.factor, channels},
         DType::kF32, Device::kMeta);
   };
-  const Tensor noisy = latents(meta.network->traits().in_channels);
+  const Tensor noisy = latents(size.batch, meta.network->traits().in_channels);
   predict(meta, noisy, 999.0f, conditioning, {.scale = settings.guidance_scale});
-  decode_latents(meta, latents(codec.latent_channels));
+  decode_latents(meta, latents(1, codec.latent_channels));
   return {weight_bytes, weight_bytes + memory.peak_bytes()};
 }
 

@@ -141,6 +141,22 @@ const Conditioning& PromptConditioning::at(int call, int calls) const {
   return variants[of_step[std::min(step, steps - 1)]];
 }
 
+Conditioning for_batch(const Conditioning& conditioning, int64_t images) {
+  if (images == 1) return conditioning;
+  const auto repeated = [images](const Tensor& rows) {
+    if (!rows.defined()) return rows;
+    std::vector<int32_t> sources;
+    for (int64_t i = 0; i < rows.dim(0) * images; ++i)
+      sources.push_back(static_cast<int32_t>(i / images));
+    const Shape shape{static_cast<int64_t>(sources.size())};
+    return ops::embedding(rows.reshape(Shape{rows.dim(0), rows.numel() / rows.dim(0)}),
+                          host_tensor(shape, std::span<const int32_t>(sources)))
+        .reshape(rows.shape().with(0, shape[0]));
+  };
+  return {repeated(conditioning.context), repeated(conditioning.pooled),
+          repeated(conditioning.time_ids)};
+}
+
 PromptConditioning encode_prompts(const DiffusionModel& model, const TextToImageSettings& s) {
   const PromptSyntax syntax = parse_prompt_syntax(s.prompt_syntax);
   const int steps = std::max(s.steps, 1);

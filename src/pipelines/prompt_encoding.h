@@ -20,7 +20,11 @@ struct PromptConditioning {
   const Conditioning& at(int call, int calls) const;
 };
 
-/// throws kUnsupported, kInvalidArgument
+/// Every row `images` times, one after the other: under guidance all negative rows, then all
+/// positive ones, as the reference orders a batch.
+Conditioning for_batch(const Conditioning& conditioning, int64_t images);
+
+/// For one picture. throws kUnsupported, kInvalidArgument
 PromptConditioning encode_prompts(const DiffusionModel& model, const TextToImageSettings& settings);
 
 }  // namespace tintype

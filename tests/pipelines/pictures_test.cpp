@@ -70,7 +70,9 @@ TextToImageRequest request_of(const JsonObject& c) {
 
 TextToImageResult draw(const DiffusionModel& model, const TextToImageRequest& request,
                        const DiffusionModel* refiner = nullptr) {
-  return text_to_image(model, resolve_settings(model, request, refiner), RunContext(), refiner);
+  return std::move(
+      text_to_images(model, resolve_settings(model, request, refiner), RunContext(), refiner)
+          .front());
 }
 
 TEST_P(Pictures, MatchTheReferencePipeline) {
@@ -137,7 +139,7 @@ TEST_P(Pipeline, CancelStopsWithinOneStep) {
     EXPECT_NE(p.stage, Stage::kDecode);
   };
   try {
-    text_to_image(model_, resolve_settings(model_, request_), context);
+    text_to_images(model_, resolve_settings(model_, request_), context);
     ADD_FAILURE() << "drew a cancelled picture";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kCancelled);
@@ -149,7 +151,7 @@ TEST_P(Pipeline, DeadlineStopsTheRun) {
   RunContext context;
   context.deadline = RunContext::Clock::now();
   try {
-    text_to_image(model_, resolve_settings(model_, request_), context);
+    text_to_images(model_, resolve_settings(model_, request_), context);
     ADD_FAILURE() << "drew a picture past its deadline";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kDeadlineExceeded);
@@ -185,6 +187,8 @@ TEST_P(Pipeline, RefusesWrongRequestsBeforeAnyWork) {
                  [](auto& r) { r.size_conditioning.aesthetic_score = INFINITY; });
   expect_refused("euler_a", [](auto& r) { r.sampler = "eular_a"; });
   expect_refused("scheduler", [](auto& r) { r.scheduler = "karas"; });
+  expect_refused("batch_size", [](auto& r) { r.batch_size = 0; });
+  expect_refused("batch_size", [](auto& r) { r.batch_size = 65; });
   expect_refused("rng", [](auto& r) { r.rng = "dice"; });
 }
 
