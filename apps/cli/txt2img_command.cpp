@@ -213,6 +213,8 @@ void run_txt2img(const Txt2ImgOptions& options) {
         "tintype: warning: the prompt is longer than the model's text window; its end was "
         "not used\n",
         stderr);
+  for (const std::string& reason : outcome.results.front().settings.skipped_embeddings)
+    std::fputs(("tintype: warning: an embedding was left out: " + reason + "\n").c_str(), stderr);
   options.json ? print_json(outcome_json(outcome)) : print_line(outcome_text(outcome));
 }
 
@@ -283,6 +285,10 @@ void add_picture_flags(CLI::App& command, TextToImageRequest& request) {
                   "[editing:by:0.5] and prompts beyond one window; see `tintype tokens`")
       ->type_name("NAME")
       ->capture_default_str();
+  add_parsed(
+      command, "--embeddings", [&request](const std::string& text) { request.embeddings = text; },
+      "Textual inversions that the prompts may name: a safetensors file, or a folder of them",
+      "PATH");
   add_parsed(
       command, "--variation-seed",
       [&request](const std::string& text) {

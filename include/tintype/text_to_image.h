@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -48,6 +49,9 @@ struct TextToImageRequest {
   /// How the prompts are read: "plain" (every character is text, as diffusers), "a1111" or "comfy"
   /// (weights, BREAK, editing, windows beyond the first); see docs/prompts.md
   std::string prompt_syntax = "plain";
+  /// Textual inversions that the prompts may name, for every text encoder: a safetensors file, or a
+  /// folder of them (not of folders inside); "" is none. docs/prompts.md says how names are found.
+  std::filesystem::path embeddings = {};
   /// Noise contract: "torch" is PyTorch's CPU generator, "philox" its GPU generator (A1111)
   std::string rng = "torch";
   uint64_t variation_seed = 0;   ///< mixed into the start noise by variation_strength
@@ -74,6 +78,7 @@ struct TextToImageSettings {
   std::string sampler, scheduler;
   uint64_t seed = 0;
   std::string prompt_syntax = "plain";
+  std::string embeddings;  ///< path; "" is none
   std::string rng;
   uint64_t variation_seed = 0;
   float variation_strength = 0;
@@ -83,6 +88,8 @@ struct TextToImageSettings {
   std::string refiner_sampler;
   double refiner_start = 0;
   bool prompt_truncated = false;  ///< the prompt was longer than the encoder's window
+  /// Why files of the embeddings' folder whose name may stand in a prompt were left out.
+  std::vector<std::string> skipped_embeddings;
 };
 
 /// Wall-clock seconds per stage, of the whole batch.

@@ -18,6 +18,16 @@ Tensor window_ids(const std::vector<int32_t>& ids, int64_t windows, Device devic
   return ops::to_device(host_tensor(shape, std::span<const int32_t>(ids)), device);
 }
 
+/// What replaces token embeddings when these windows are the rows of the encoder's batch.
+std::vector<TokenOverride> overrides_of(const PromptWindows& windows,
+                                        const EmbeddingRegistry* embeddings) {
+  std::vector<TokenOverride> overrides;
+  for (const EmbeddingPlacement& placement : windows.placements)
+    overrides.push_back({placement.window, placement.position,
+                         embeddings->vector(placement.embedding, placement.vector)});
+  return overrides;
+}
+
 /// Windows of one text through one tower: [1,W*S,E], pooled from the first window.
 TextFeatures encode_windows(const DiffusionModel::TextTower& tower, const PromptWindows& windows,
                             const TextOptions& options, PromptSyntax syntax, Device device) {
@@ -28,9 +38,11 @@ TextFeatures encode_windows(const DiffusionModel::TextTower& tower, const Prompt
     const bool comfy = syntax == PromptSyntax::kComfy;
     Tensor empty;
     if (comfy)
-      empty =
-          tower.encoder->encode(window_ids(empty_window(tower.tokenizer).ids, 1, device), options)
-              .hidden;
+      empty = tower.encoder
+                  ->encode(window_ids(empty_window(tower.tokenizer).ids, 1, device),
+                           {.skipped_layers = options.skipped_layers,
+                            .final_layer_norm = options.final_layer_norm})
+                  .hidden;
     features.hidden =
         apply_prompt_weights(features.hidden, windows.all_weights(),
                              comfy ? WeightRule::kAwayFromEmpty : WeightRule::kMeanRestore, empty);
@@ -68,6 +80,29 @@ std::vector<float> time_ids(const SizeConditioning& s, int64_t count, float scor
   return row;
 }
 
+/// The embeddings that the prompts may name, for each text tower; none when there are none.
+std::vector<EmbeddingRegistry> read_embeddings(const DiffusionModel& model,
+                                               const TextToImageSettings& settings,
+                                               const std::vector<const PromptSchedule*>& prompts) {
+  std::vector<EmbeddingRegistry> registries;
+  if (settings.embeddings.empty()) return registries;
+  std::vector<std::string_view> texts;
+  for (const PromptSchedule* prompt : prompts)
+    for (const PromptSchedule::Variant& variant : prompt->variants)
+      for (const PromptFragment& fragment : variant.fragments) texts.push_back(fragment.text);
+  const MentionedNames mentioned(texts);
+  for (const DiffusionModel::TextTower& tower : model.text_towers) {
+    const TextEncoder::Traits& traits = tower.encoder->traits();
+    // Of the families with two towers, the second is the one that pools.
+    EmbeddingRegistry& registry = registries.emplace_back(EmbeddingRegistry::Options{
+        .width = traits.width,
+        .slot = traits.pooled_width > 0 ? EmbeddingSlot::kSecond : EmbeddingSlot::kFirst,
+        .mentioned = mentioned});
+    registry.add(settings.embeddings);
+  }
+  return registries;
+}
+
 /// A pair of texts that hold at the same steps.
 struct PromptPair {
   const Fragments& positive;
@@ -76,9 +111,12 @@ struct PromptPair {
 
 class PairEncoder {
  public:
-  PairEncoder(const DiffusionModel& model, const TextToImageSettings& settings)
+  /// `embeddings` is empty or has one entry for each text tower.
+  PairEncoder(const DiffusionModel& model, const TextToImageSettings& settings,
+              const std::vector<EmbeddingRegistry>& embeddings)
       : model_(model),
         settings_(settings),
+        embeddings_(embeddings),
         syntax_(parse_prompt_syntax(settings.prompt_syntax)),
         guided_(settings.guidance_scale > 1.0f) {}
 
@@ -86,18 +124,20 @@ class PairEncoder {
 
   Conditioning encode(const PromptPair& pair) {
     TextFeatures positive, negative;
-    for (const DiffusionModel::TextTower& tower : model_.text_towers) {
-      PromptWindows windows = make_windows(tower.tokenizer, pair.positive, {.syntax = syntax_});
+    for (size_t t = 0; t < model_.text_towers.size(); ++t) {
+      const DiffusionModel::TextTower& tower = model_.text_towers[t];
+      const EmbeddingRegistry* embeddings = embeddings_.empty() ? nullptr : &embeddings_[t];
+      const WindowOptions cut{.syntax = syntax_, .embeddings = embeddings};
+      PromptWindows windows = make_windows(tower.tokenizer, pair.positive, cut);
       truncated_ |= windows.truncated;
       if (pair.negative) {
-        PromptWindows others = make_windows(tower.tokenizer, *pair.negative, {.syntax = syntax_});
+        PromptWindows others = make_windows(tower.tokenizer, *pair.negative, cut);
         pad_to_same_count(windows, others, tower.tokenizer);
         // diffusers leaves the negative prompt's layers alone; A1111 and ComfyUI treat both alike.
         const int skip = syntax_ == PromptSyntax::kPlain ? 0 : settings_.clip_skip;
-        add_tower(negative, encode_windows(tower, others, options(skip), syntax_, model_.device));
+        add_tower(negative, encode(tower, others, skip, embeddings));
       }
-      add_tower(positive, encode_windows(tower, windows, options(settings_.clip_skip), syntax_,
-                                         model_.device));
+      add_tower(positive, encode(tower, windows, settings_.clip_skip, embeddings));
     }
     if (!guided_) return with_time_ids(positive);
     if (!pair.negative) negative = {zeros_like(positive.hidden), zeros_like(positive.pooled)};
@@ -108,9 +148,14 @@ class PairEncoder {
   }
 
  private:
-  TextOptions options(int clip_skip) const {
-    return {.skipped_layers = model_.traits.skipped_text_layers + clip_skip,
-            .final_layer_norm = model_.traits.final_layer_norm};
+  TextFeatures encode(const DiffusionModel::TextTower& tower, const PromptWindows& windows,
+                      int clip_skip, const EmbeddingRegistry* embeddings) const {
+    const std::vector<TokenOverride> overrides = overrides_of(windows, embeddings);
+    return encode_windows(tower, windows,
+                          {.skipped_layers = model_.traits.skipped_text_layers + clip_skip,
+                           .final_layer_norm = model_.traits.final_layer_norm,
+                           .overrides = overrides},
+                          syntax_, model_.device);
   }
 
   Conditioning with_time_ids(const TextFeatures& features) const {
@@ -127,6 +172,7 @@ class PairEncoder {
 
   const DiffusionModel& model_;
   const TextToImageSettings& settings_;
+  const std::vector<EmbeddingRegistry>& embeddings_;
   PromptSyntax syntax_;
   bool guided_;
   bool truncated_ = false;
@@ -166,7 +212,12 @@ PromptConditioning encode_prompts(const DiffusionModel& model, const TextToImage
       s.guidance_scale > 1.0f && (s.negative_prompt || !model.traits.zero_absent_negative);
 
   PromptConditioning result;
-  PairEncoder encoder(model, s);
+  const std::vector<EmbeddingRegistry> embeddings = read_embeddings(
+      model, s, encode_negative ? std::vector{&positive, &negative} : std::vector{&positive});
+  for (const EmbeddingRegistry& registry : embeddings)
+    for (const std::string& reason : registry.skipped())
+      result.skipped_embeddings.push_back(reason);
+  PairEncoder encoder(model, s, embeddings);
   std::map<std::pair<size_t, size_t>, size_t> known;
   for (int step = 0; step < steps; ++step) {
     const std::pair pair(positive.variant_at(step),

@@ -1,5 +1,7 @@
 #include <nlohmann/json.hpp>
 
+#include <filesystem>
+
 #include "base/check.h"
 #include "samplers/diffusion/sampler.h"
 #include "tintype/text_to_image.h"
@@ -19,6 +21,12 @@ std::string label_in(const std::vector<SamplerInfo>& table, const std::string& n
   for (const SamplerInfo& entry : table)
     if (entry.name == name) return std::string(entry.label);
   return name;
+}
+
+/// Of a path only the last name, as of models: pictures are shared, the names of one's folders not.
+std::string last_name(const std::string& text) {
+  const std::filesystem::path path(text);
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
 }
 
 std::vector<SamplerName> public_table(const std::vector<SamplerInfo>& table) {
@@ -72,6 +80,7 @@ std::string settings_json(const TextToImageSettings& s) {
                                  {"rng", s.rng},
                                  {"model", s.model_name},
                                  {"prompt_truncated", s.prompt_truncated}};
+  if (!s.embeddings.empty()) json["embeddings"] = last_name(s.embeddings);
   if (s.variation_strength > 0) {
     json["variation_seed"] = s.variation_seed;
     json["variation_strength"] = s.variation_strength;

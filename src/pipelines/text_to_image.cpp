@@ -140,6 +140,12 @@ struct Part {
   int first = 0, last = 0;
 };
 
+/// Text encoders refuse the same files, each in its turn.
+void add_new(std::vector<std::string>& all, const std::vector<std::string>& more) {
+  for (const std::string& one : more)
+    if (std::find(all.begin(), all.end(), one) == all.end()) all.push_back(one);
+}
+
 int calls_of(const Part& part) { return static_cast<int>(part.sampler->timesteps().size()); }
 
 /// The networks of a run in their order, their prompts encoded.
@@ -244,6 +250,7 @@ TextToImageSettings resolve_settings(const DiffusionModel& model, const TextToIm
   TT_REQUIRE(request.prompt.size() <= kMaxPromptBytes &&
                  s.negative_prompt.value_or("").size() <= kMaxPromptBytes,
              "prompt", "must have at most ", kMaxPromptBytes, " bytes");
+  s.embeddings = request.embeddings.string();
   s.rng = checked_name("rng", request.rng, noise_names());
   s.variation_seed = request.variation_seed;
   s.variation_strength = request.variation_strength;
@@ -300,7 +307,10 @@ std::vector<TextToImageResult> text_to_images(const DiffusionModel& model,
 
   run.report(Stage::kEncodePrompt, 0, 1);
   const std::vector<Part> parts = plan(model, settings, refiner);
-  for (const Part& part : parts) settings.prompt_truncated |= part.prompts.truncated;
+  for (const Part& part : parts) {
+    settings.prompt_truncated |= part.prompts.truncated;
+    add_new(settings.skipped_embeddings, part.prompts.skipped_embeddings);
+  }
   run.report(Stage::kEncodePrompt, 1, 1);
   timings.encode_prompt_s = stage.lap();
 

@@ -199,6 +199,36 @@ TEST(Txt2Img, VariationsCountTheirOwnSeeds) {
   }
 }
 
+TEST(Txt2Img, EmbeddingsStandInPrompts) {
+  const TestFolder folder;
+  const std::string fixture =
+      std::string(TT_FIXTURES) + "/pipelines/four-level-embeddings/embeddings";
+  const auto drawn = [&](const char* file, const std::vector<std::string>& more) {
+    std::vector<std::string> all = {
+        "txt2img", "-m",      std::string(TT_FIXTURES) + "/models/four-level",
+        "-p",      "a brush", "-s",
+        "1",       "--steps", "2",
+        "--json",  "-o",      file};
+    all.insert(all.end(), more.begin(), more.end());
+    const RunResult run = run_cli(all, {folder.path(), "", {}});
+    EXPECT_EQ(run.code, 0) << run.err;
+    return run;
+  };
+  const RunResult run = drawn("a.png", {"--embeddings", fixture});
+  EXPECT_EQ(run.err, "");
+  EXPECT_EQ(Json::parse(run.out).at("settings").at("embeddings"), "embeddings");
+  drawn("b.png", {});
+  EXPECT_NE(read_png(folder / "a.png").rgb, read_png(folder / "b.png").rgb);
+  // Of another family: drawn as words, and said so.
+  const RunResult other =
+      drawn("c.png",
+            {"--embeddings", std::string(TT_FIXTURES) + "/pipelines/sdxl-embeddings/embeddings"});
+  EXPECT_NE(other.err.find("warning"), std::string::npos);
+  EXPECT_NE(other.err.find("brush.safetensors"), std::string::npos) << other.err;
+  EXPECT_EQ(other.err.find("mist.safetensors"), std::string::npos) << "not in the prompt";
+  EXPECT_EQ(read_png(folder / "b.png").rgb, read_png(folder / "c.png").rgb);
+}
+
 TEST(Txt2Img, GridIsOneSheetOfAllCombinations) {
   const TestFolder folder;
   const RunResult run = run_cli(

@@ -86,7 +86,11 @@ TEST_P(Pictures, MatchTheReferencePipeline) {
     const std::string name = c.text("name");
     std::optional<DiffusionModel> refiner;
     if (c.has("refiner")) refiner.emplace(load(c.text("refiner")));
-    const Image image = draw(model, request_of(c), refiner ? &*refiner : nullptr).image;
+    TextToImageRequest request = request_of(c);
+    if (index.contains("embeddings"))
+      request.embeddings =
+          std::filesystem::path(TT_SOURCE_DIR) / index["embeddings"].get<std::string>();
+    const Image image = draw(model, request, refiner ? &*refiner : nullptr).image;
     const Tensor expected = pictures.raw(name);
     ASSERT_EQ(static_cast<int64_t>(image.rgb.size()), expected.numel()) << name;
     double sum = 0, worst = 0;
