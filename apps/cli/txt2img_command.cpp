@@ -242,6 +242,14 @@ void add_picture_flags(CLI::App& command, TextToImageRequest& request) {
       "What to steer away from; used when guidance is above 1. Some models (SDXL) "
       "take none at all for something else than an empty one (\"\")",
       "TEXT");
+  command
+      .add_option("--prompt-2", request.prompt_2,
+                  "SDXL: what its second text encoder reads instead of --prompt")
+      ->type_name("TEXT");
+  command
+      .add_option("--negative-2", request.negative_prompt_2,
+                  "SDXL: what its second text encoder reads instead of --negative")
+      ->type_name("TEXT");
   add_parsed(
       command, "-W,--width",
       [&request](const std::string& text) {

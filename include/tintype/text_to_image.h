@@ -28,6 +28,10 @@ struct TextToImageRequest {
   /// What to steer away from; used when guidance_scale > 1. Unset is not "": where the checkpoint
   /// says so (SDXL), no negative prompt is zeros and the empty one is encoded.
   std::optional<std::string> negative_prompt = {};
+  /// For the second text encoder of a model that has two (SDXL), as in diffusers; "" is the same as
+  /// for the first. A refiner, with its one encoder, reads the first prompts. Where no negative
+  /// prompt is zeros, negative_prompt_2 needs negative_prompt beside it.
+  std::string prompt_2 = {}, negative_prompt_2 = {};
   std::optional<int> width_px = {};  ///< multiple of ModelInfo::size_multiple_px
   std::optional<int> height_px = {};
   std::optional<int> steps = {};             ///< 1..1000; time is linear in it
@@ -71,6 +75,7 @@ void count_up(TextToImageRequest& request, uint64_t pictures);
 struct TextToImageSettings {
   std::string prompt;
   std::optional<std::string> negative_prompt;
+  std::string prompt_2, negative_prompt_2;  ///< "": as the first
   int width_px = 0, height_px = 0, steps = 0;
   float guidance_scale = 0, guidance_rescale = 0;
   int clip_skip = 0;

@@ -44,6 +44,23 @@ std::vector<SamplerName> public_table(const std::vector<SamplerInfo>& table) {
   return result;
 }
 
+/// What differs from the default, which follows the picture's size.
+void add_size_conditioning(nlohmann::ordered_json& json, const TextToImageSettings& s) {
+  const SizeConditioning& size = s.size_conditioning;
+  const auto add = [&json](const char* name, auto value, auto standard) {
+    if (value != standard) json["size_conditioning"][name] = value;
+  };
+  add("original_width_px", size.original_width_px.value_or(s.width_px), s.width_px);
+  add("original_height_px", size.original_height_px.value_or(s.height_px), s.height_px);
+  add("target_width_px", size.target_width_px.value_or(s.width_px), s.width_px);
+  add("target_height_px", size.target_height_px.value_or(s.height_px), s.height_px);
+  const SizeConditioning standard;
+  add("crop_left_px", size.crop_left_px, standard.crop_left_px);
+  add("crop_top_px", size.crop_top_px, standard.crop_top_px);
+  add("aesthetic_score", size.aesthetic_score, standard.aesthetic_score);
+  add("negative_aesthetic_score", size.negative_aesthetic_score, standard.negative_aesthetic_score);
+}
+
 }  // namespace
 
 std::string parameters_text(const TextToImageSettings& s) {
@@ -80,6 +97,9 @@ std::string settings_json(const TextToImageSettings& s) {
                                  {"rng", s.rng},
                                  {"model", s.model_name},
                                  {"prompt_truncated", s.prompt_truncated}};
+  if (!s.prompt_2.empty()) json["prompt_2"] = s.prompt_2;
+  if (!s.negative_prompt_2.empty()) json["negative_prompt_2"] = s.negative_prompt_2;
+  add_size_conditioning(json, s);
   if (!s.embeddings.empty()) json["embeddings"] = last_name(s.embeddings);
   if (s.variation_strength > 0) {
     json["variation_seed"] = s.variation_seed;

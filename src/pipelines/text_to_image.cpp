@@ -73,6 +73,18 @@ int checked_clip_skip(const DiffusionModel& model, int clip_skip) {
   return clip_skip;
 }
 
+void check_prompts(const DiffusionModel& model, const TextToImageSettings& s) {
+  for (const std::string& text :
+       {s.prompt, s.negative_prompt.value_or(""), s.prompt_2, s.negative_prompt_2})
+    TT_REQUIRE(text.size() <= kMaxPromptBytes, "prompt", "must have at most ", kMaxPromptBytes,
+               " bytes, got ", text.size());
+  TT_REQUIRE((s.prompt_2.empty() && s.negative_prompt_2.empty()) || model.text_towers.size() > 1,
+             "prompt_2", "needs a model with two text encoders, got ", model.name,
+             " with one; leave it out");
+  TT_REQUIRE(s.negative_prompt_2.empty() || s.negative_prompt || !model.traits.zero_absent_negative,
+             "negative_prompt_2", "needs negative_prompt beside it, got none; it may be \"\"");
+}
+
 /// Every size set, in bounds that keep them exact in f32.
 SizeConditioning checked_size_conditioning(SizeConditioning size, const TextToImageSettings& s) {
   const auto check = [](const char* name, int value, int least) {
@@ -226,6 +238,8 @@ TextToImageSettings resolve_settings(const DiffusionModel& model, const TextToIm
   TextToImageSettings s;
   s.prompt = request.prompt;
   s.negative_prompt = request.negative_prompt;
+  s.prompt_2 = request.prompt_2;
+  s.negative_prompt_2 = request.negative_prompt_2;
   s.width_px = checked_side("width", request.width_px, model.default_width_px(), factor);
   s.height_px = checked_side("height", request.height_px, model.default_height_px(), factor);
   s.steps = request.steps.value_or(std::min(kDefaultSteps, model.schedule.num_train_timesteps));
@@ -247,9 +261,7 @@ TextToImageSettings resolve_settings(const DiffusionModel& model, const TextToIm
   sampler_of(model, s, s.sampler);
   if (refiner) resolve_refiner(*refiner, model, request, s);
   s.prompt_syntax = checked_name("prompt_syntax", request.prompt_syntax, prompt_syntax_names());
-  TT_REQUIRE(request.prompt.size() <= kMaxPromptBytes &&
-                 s.negative_prompt.value_or("").size() <= kMaxPromptBytes,
-             "prompt", "must have at most ", kMaxPromptBytes, " bytes");
+  check_prompts(model, s);
   s.embeddings = request.embeddings.string();
   s.rng = checked_name("rng", request.rng, noise_names());
   s.variation_seed = request.variation_seed;

@@ -267,10 +267,8 @@ PromptWindow empty_window(const ClipTokenizer& tokenizer) {
   return writer.take(false).windows[0];
 }
 
-void pad_to_same_count(PromptWindows& a, PromptWindows& b, const ClipTokenizer& tokenizer) {
-  const size_t count = std::max(a.windows.size(), b.windows.size());
-  a.windows.resize(count, empty_window(tokenizer));
-  b.windows.resize(count, empty_window(tokenizer));
+void pad_to_count(PromptWindows& windows, size_t count, const ClipTokenizer& tokenizer) {
+  if (windows.windows.size() < count) windows.windows.resize(count, empty_window(tokenizer));
 }
 
 }  // namespace tintype

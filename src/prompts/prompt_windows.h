@@ -58,7 +58,7 @@ PromptWindows make_windows(const ClipTokenizer& tokenizer,
 
 /// The window of an empty text.
 PromptWindow empty_window(const ClipTokenizer& tokenizer);
-/// Appends empty windows to the shorter of the two.
-void pad_to_same_count(PromptWindows& a, PromptWindows& b, const ClipTokenizer& tokenizer);
+/// Appends empty windows up to `count`.
+void pad_to_count(PromptWindows& windows, size_t count, const ClipTokenizer& tokenizer);
 
 }  // namespace tintype

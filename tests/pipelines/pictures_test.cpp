@@ -54,6 +54,8 @@ TextToImageRequest request_of(const JsonObject& c) {
   return {.prompt = c.text("prompt"),
           .negative_prompt =
               c.has("negative_prompt") ? std::optional(c.text("negative_prompt")) : std::nullopt,
+          .prompt_2 = c.has("prompt_2") ? c.text("prompt_2") : "",
+          .negative_prompt_2 = c.has("negative_prompt_2") ? c.text("negative_prompt_2") : "",
           .width_px = static_cast<int>(c.integer("width", 1, 4096)),
           .height_px = static_cast<int>(c.integer("height", 1, 4096)),
           .steps = static_cast<int>(c.integer("steps", 1, 1000)),

@@ -22,7 +22,7 @@ from common import (
     versions,
     write_json,
 )
-from export_pictures import case
+from export_pictures import REFINER, case
 
 # Over any window, and cut inside an embedding: 74 tokens before it, 75 fit.
 CUT = "a " * 74 + "brush"
@@ -101,6 +101,18 @@ def cases(cat):
     ]
 
 
+def two_prompt_cases():
+    """SDXL's encoders reading different texts, of different lengths, with and without a refiner."""
+    two = {"prompt_2": "a brush", "negative_prompt": "mist", "negative_prompt_2": "blue sky"}
+    more = {"prompt_2": "a red apple " * 8, "negative_prompt": None}
+    return [
+        case("two-prompts", "euler", prompt="a boat", seed=11, **two),
+        case("two-positive", "ddim", prompt="cat-toy", seed=12, **more),
+        case("negative-for-both", "ddim", **{**two, "negative_prompt_2": ""}, seed=13),
+        case("two-refined", "euler", prompt="a boat", seed=14, **two, **REFINER),
+    ]
+
+
 def export(name, width, height):
     """Draws the cases of one model folder with and without the embeddings; stores the former."""
     model = FIXTURE_MODELS / name
@@ -110,6 +122,7 @@ def export(name, width, height):
     single = hasattr(pipe, "tokenizer") and len(embeddings.towers) == 1 and "sdxl" not in name
     embeddings.add_single() if single else embeddings.add_by_tower()
     drawn = cases("<cat-toy>" if single else "cat-toy")
+    drawn += two_prompt_cases() if name == "sdxl" else []
     pictures = {}
     for entry in drawn:
         entry.update(width=width, height=height, steps=5)
