@@ -290,10 +290,11 @@ Tensor predict(const DiffusionModel& model, const Tensor& latents, float timeste
   return guidance.rescale > 0 ? rescale_guided(guided, conditional, guidance.rescale) : guided;
 }
 
-Tensor decode_latents(const DiffusionModel& model, const Tensor& latents) {
+Tensor decode_latents(const DiffusionModel& model, const Tensor& latents,
+                      const DecodeBands& bands) {
   const Tensor unscaled =
       ops::weighted_sum({{1.0f / model.codec->traits().scaling_factor, &latents}});
-  return model.codec->decode(unscaled);
+  return bands.rows ? model.codec->decode_in_bands(unscaled, bands) : model.codec->decode(unscaled);
 }
 
 TextToImageSettings settings_of_picture(TextToImageSettings settings, int index) {
@@ -312,7 +313,8 @@ void count_up(TextToImageRequest& request, uint64_t pictures) {
 
 std::vector<TextToImageResult> text_to_images(const DiffusionModel& model,
                                               TextToImageSettings settings, const RunContext& run,
-                                              const DiffusionModel* refiner) {
+                                              const DiffusionModel* refiner,
+                                              const DecodeBands& bands) {
   StageTimings timings;
   Stopwatch total, stage;
   const Backend& backend = backend_for(model.device);
@@ -358,7 +360,7 @@ std::vector<TextToImageResult> text_to_images(const DiffusionModel& model,
   std::vector<TextToImageResult> results(static_cast<size_t>(images));
   for (int i = 0; i < images; ++i) {  // one by one: the decoder needs the most memory of all
     TextToImageResult& result = results[static_cast<size_t>(i)];
-    result.image = to_image(decode_latents(parts.back().model, latents.slice(i, i + 1)));
+    result.image = to_image(decode_latents(parts.back().model, latents.slice(i, i + 1), bands));
     result.settings = settings_of_picture(settings, i);
     run.report(Stage::kDecode, i + 1, images);
   }

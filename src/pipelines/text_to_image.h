@@ -15,11 +15,13 @@ TextToImageSettings resolve_settings(const DiffusionModel& model, const TextToIm
 /// Draws settings.batch_size pictures, each as it would be drawn alone (settings_of_picture), and
 /// returns them in order; the timings are the batch's. throws kCancelled, kDeadlineExceeded,
 /// kOutOfMemory; kCorruptFile when the networks answer with something that is not a number. A
-/// `refiner` removes the last of the noise and decodes; null as in resolve_settings.
+/// `refiner` removes the last of the noise and decodes; null as in resolve_settings. `bands`: see
+/// decode_latents.
 std::vector<TextToImageResult> text_to_images(const DiffusionModel& model,
                                               TextToImageSettings settings,
                                               const RunContext& context,
-                                              const DiffusionModel* refiner = nullptr);
+                                              const DiffusionModel* refiner = nullptr,
+                                              const DecodeBands& bands = {});
 
 /// The settings that draw picture `index` of a batch alone.
 TextToImageSettings settings_of_picture(TextToImageSettings settings, int index);
@@ -34,7 +36,8 @@ struct Guidance {
 /// B rows, or for guidance B negative and then B positive ones (for_batch).
 Tensor predict(const DiffusionModel& model, const Tensor& latents, float timestep,
                const Conditioning& conditioning, const Guidance& guidance);
-/// Latents to a picture [1,H,W,3] in about -1..1.
-Tensor decode_latents(const DiffusionModel& model, const Tensor& latents);
+/// Latents to a picture [1,H,W,3] in about -1..1. At once, or in bands where they have rows.
+Tensor decode_latents(const DiffusionModel& model, const Tensor& latents,
+                      const DecodeBands& bands = {});
 
 }  // namespace tintype
