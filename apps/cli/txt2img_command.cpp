@@ -25,6 +25,7 @@ using Clock = std::chrono::steady_clock;
 constexpr int kMaxSteps = 1000;
 constexpr int kMaxSidePx = 65535;  // what a PNG may have
 constexpr int kMaxThreads = 1024;
+constexpr int kMaxBatch = 64;
 constexpr double kMaxDeadlineS = 1e9;
 
 constexpr const char* kFooter = R"(
@@ -38,6 +39,9 @@ Guidance: how strongly the prompt is followed; 2 to 8 is usual, more oversaturat
 and is twice as fast.
 Seed: the same seed, settings and model give the same picture, bit for bit, on any thread count.
 Without one, a seed is drawn and printed.
+Several pictures: --count C and --batch B draw C times B, saved as each batch is done. Seeds count
+up from --seed through all of them, or with a variation the variation seeds do; each picture is the
+one drawn alone with its seed, which its settings name.
 
 The PNG carries its settings as text: "parameters" in the form galleries read, "tintype" as JSON.
 An existing file is replaced only by a whole new picture; on failure or Ctrl-C it stays as it was.
@@ -49,6 +53,7 @@ Examples:
       --scheduler karras
   tintype txt2img -m sd15 -p "" -s 1 --json > result.json
   tintype txt2img -m sd15 -p "a fox" -s 1 --count 4 -o fox.png      # fox-1.png to fox-4.png
+  tintype txt2img -m sd15 -p "a fox" -s 1 -b 4 -o fox.png           # the same four, side by side
   tintype txt2img -m sd15 -p "a fox" --grid steps=10,20,30 guidance=4,7 -o grid.png
 
 )";
@@ -105,20 +110,23 @@ std::string outcome_text(const Outcome& outcome) {
          " steps " + settings.sampler + ", " + format_seconds(outcome.total_s) + ")";
 }
 
-/// The requests of a run: one, `--count` of them with seeds counting up, or a grid's cells.
+/// The requests of a run: `--count` of them with seeds counting up, or a grid's cells.
 std::vector<TextToImageRequest> requests_of(const Txt2ImgOptions& options) {
   std::vector<TextToImageRequest> requests;
   if (!options.grid.empty()) {
-    if (options.count > 1)
+    if (options.pictures() > 1)
       throw Error(ErrorKind::kInvalidArgument, "--grid",
-                  "draws its own pictures; it takes no --count");
+                  "draws its own pictures; it takes no --count and no --batch");
     for (GridCell& cell : grid_cells(options.request, options.grid))
       requests.push_back(std::move(cell.request));
     return requests;
   }
   requests.assign(static_cast<size_t>(options.count), options.request);
-  if (options.count > 1 && !options.request.seed) requests[0].seed = std::random_device{}();
-  for (size_t i = 1; i < requests.size(); ++i) requests[i].seed = *requests[0].seed + i;
+  const uint64_t first = options.request.seed.value_or(std::random_device{}());
+  for (size_t i = 0; i < requests.size(); ++i) {
+    requests[i].seed = first;
+    count_up(requests[i], i * static_cast<size_t>(options.request.batch_size));
+  }
   return requests;
 }
 
@@ -132,18 +140,17 @@ PngText metadata_of(const TextToImageResult& result) {
 std::filesystem::path file_for(const Txt2ImgOptions& options, size_t i, uint64_t seed) {
   if (options.output.empty()) return free_output_name(".", seed);
   std::filesystem::path file = options.output;
-  if (options.count > 1)
+  if (options.pictures() > 1)
     file.replace_filename(file.stem().string() + "-" + std::to_string(i + 1) +
                           file.extension().string());
   return file;
 }
 
-/// Saves a picture as soon as it is drawn: what a later failure costs is the rest, not all.
-void save_picture(const Txt2ImgOptions& options, Outcome& outcome) {
+/// Saves picture `i`, at once when it is drawn: what a later failure costs is the rest, not all.
+void save_picture(const Txt2ImgOptions& options, size_t i, Outcome& outcome) {
   const Clock::time_point start = Clock::now();
-  TextToImageResult& result = outcome.results.back();
-  const std::filesystem::path file =
-      file_for(options, outcome.results.size() - 1, result.settings.seed);
+  TextToImageResult& result = outcome.results[i];
+  const std::filesystem::path file = file_for(options, i, result.settings.seed);
   const UninterruptedSection whole;
   save_png(file, result.image, metadata_of(result));
   result.image = {};  // only its settings are still needed
@@ -171,7 +178,9 @@ void run_txt2img(const Txt2ImgOptions& options) {
   const Clock::time_point start = Clock::now();
   const std::vector<TextToImageRequest> requests = requests_of(options);
   // Before the minutes of drawing, not after them.
-  for (size_t i = 0; i < requests.size() && !options.output.empty(); ++i)
+  const size_t files =
+      options.grid.empty() ? static_cast<size_t>(options.pictures()) : requests.size();
+  for (size_t i = 0; i < files && !options.output.empty(); ++i)
     require_writable(file_for(options, i, 0));
   if (options.output.empty()) require_writable("tintype.png");
 
@@ -189,9 +198,12 @@ void run_txt2img(const Txt2ImgOptions& options) {
   Outcome outcome;
   outcome.load_s = seconds_since(start);
   for (const TextToImageRequest& request : requests) {
-    outcome.results.push_back(engine.text_to_image(*model, request, context, refiner.get()));
+    const size_t drawn = outcome.results.size();
+    for (auto& result : engine.text_to_images(*model, request, context, refiner.get()))
+      outcome.results.push_back(std::move(result));
     context.report(Stage::kSave, 0, 1);
-    if (options.grid.empty()) save_picture(options, outcome);
+    for (size_t i = drawn; i < outcome.results.size() && options.grid.empty(); ++i)
+      save_picture(options, i, outcome);
   }
   if (!options.grid.empty()) save_grid(options, outcome);
   outcome.total_s = seconds_since(start);
@@ -201,6 +213,8 @@ void run_txt2img(const Txt2ImgOptions& options) {
         "tintype: warning: the prompt is longer than the model's text window; its end was "
         "not used\n",
         stderr);
+  for (const std::string& reason : outcome.results.front().settings.skipped_embeddings)
+    std::fputs(("tintype: warning: an embedding was left out: " + reason + "\n").c_str(), stderr);
   options.json ? print_json(outcome_json(outcome)) : print_line(outcome_text(outcome));
 }
 
@@ -228,6 +242,14 @@ void add_picture_flags(CLI::App& command, TextToImageRequest& request) {
       "What to steer away from; used when guidance is above 1. Some models (SDXL) "
       "take none at all for something else than an empty one (\"\")",
       "TEXT");
+  command
+      .add_option("--prompt-2", request.prompt_2,
+                  "SDXL: what its second text encoder reads instead of --prompt")
+      ->type_name("TEXT");
+  command
+      .add_option("--negative-2", request.negative_prompt_2,
+                  "SDXL: what its second text encoder reads instead of --negative")
+      ->type_name("TEXT");
   add_parsed(
       command, "-W,--width",
       [&request](const std::string& text) {
@@ -271,6 +293,10 @@ void add_picture_flags(CLI::App& command, TextToImageRequest& request) {
                   "[editing:by:0.5] and prompts beyond one window; see `tintype tokens`")
       ->type_name("NAME")
       ->capture_default_str();
+  add_parsed(
+      command, "--embeddings", [&request](const std::string& text) { request.embeddings = text; },
+      "Textual inversions that the prompts may name: a safetensors file, or a folder of them",
+      "PATH");
   add_parsed(
       command, "--variation-seed",
       [&request](const std::string& text) {
@@ -388,7 +414,13 @@ void add_run_flags(CLI::App& command, Txt2ImgOptions& options) {
   add_parsed(
       command, "--count",
       [&options](const std::string& text) { options.count = parse_int("--count", text, 1, 10000); },
-      "Pictures to draw, with seeds counting up from --seed (default: 1)", "N");
+      "Batches to draw one after the other (default: 1); with --batch 1, pictures", "N");
+  add_parsed(
+      command, "-b,--batch",
+      [&options](const std::string& text) {
+        options.request.batch_size = parse_int("--batch", text, 1, kMaxBatch);
+      },
+      "Pictures drawn side by side, 1 to 64; takes more memory (default: 1)", "N");
   command
       .add_option_function<std::vector<std::string>>(
           "--grid",

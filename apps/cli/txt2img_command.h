@@ -20,8 +20,10 @@ struct Txt2ImgOptions {
   EngineOptions engine;
   TextToImageRequest request;
   std::optional<double> deadline_s;
-  std::string output;          ///< "" picks a free tintype-<seed>.png in the current folder
-  int count = 1;               ///< pictures, seeds counting up
+  std::string output;  ///< "" picks a free tintype-<seed>.png in the current folder
+  /// Batches of request.batch_size pictures, seeds counting up through all of them.
+  int count = 1;
+  int pictures() const { return count * request.batch_size; }
   std::vector<GridAxis> grid;  ///< none, or one or two settings
   bool json = false;
 };

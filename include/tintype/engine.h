@@ -82,6 +82,13 @@ class Engine {
                                   const RunContext& context = {},
                                   const Model* refiner = nullptr) const;
 
+  /// The pictures of a batch, in order: TextToImageRequest::batch_size of them, while text_to_image
+  /// draws one. throws as text_to_image
+  std::vector<TextToImageResult> text_to_images(const Model& model,
+                                                const TextToImageRequest& request,
+                                                const RunContext& context = {},
+                                                const Model* refiner = nullptr) const;
+
  private:
   EngineOptions options_;
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,6 +28,10 @@ struct TextToImageRequest {
   /// What to steer away from; used when guidance_scale > 1. Unset is not "": where the checkpoint
   /// says so (SDXL), no negative prompt is zeros and the empty one is encoded.
   std::optional<std::string> negative_prompt = {};
+  /// For the second text encoder of a model that has two (SDXL), as in diffusers; "" is the same as
+  /// for the first. A refiner, with its one encoder, reads the first prompts. Where no negative
+  /// prompt is zeros, negative_prompt_2 needs negative_prompt beside it.
+  std::string prompt_2 = {}, negative_prompt_2 = {};
   std::optional<int> width_px = {};  ///< multiple of ModelInfo::size_multiple_px
   std::optional<int> height_px = {};
   std::optional<int> steps = {};             ///< 1..1000; time is linear in it
@@ -48,16 +53,29 @@ struct TextToImageRequest {
   /// How the prompts are read: "plain" (every character is text, as diffusers), "a1111" or "comfy"
   /// (weights, BREAK, editing, windows beyond the first); see docs/prompts.md
   std::string prompt_syntax = "plain";
+  /// Textual inversions that the prompts may name, for every text encoder: a safetensors file, or a
+  /// folder of them (not of folders inside); "" is none. docs/prompts.md says how names are found.
+  std::filesystem::path embeddings = {};
   /// Noise contract: "torch" is PyTorch's CPU generator, "philox" its GPU generator (A1111)
   std::string rng = "torch";
   uint64_t variation_seed = 0;   ///< mixed into the start noise by variation_strength
   float variation_strength = 0;  ///< 0..1
+  /// 1..64 pictures drawn side by side, each bit for bit the one drawn alone with its seed; seeds
+  /// count up (count_up). Memory grows with it; time hardly falls where one picture already fills
+  /// the cores.
+  int batch_size = 1;
 };
 
-/// The request with every default filled in: what was really drawn.
+/// Makes it the request for what follows `pictures` pictures: its seed grows by so many or, where a
+/// variation is mixed in, the variation seed does, as A1111 counts. 2^64 is followed by 0.
+void count_up(TextToImageRequest& request, uint64_t pictures);
+
+/// The request with every default filled in: what was really drawn. Of a picture of a batch, what
+/// draws it alone.
 struct TextToImageSettings {
   std::string prompt;
   std::optional<std::string> negative_prompt;
+  std::string prompt_2, negative_prompt_2;  ///< "": as the first
   int width_px = 0, height_px = 0, steps = 0;
   float guidance_scale = 0, guidance_rescale = 0;
   int clip_skip = 0;
@@ -65,17 +83,21 @@ struct TextToImageSettings {
   std::string sampler, scheduler;
   uint64_t seed = 0;
   std::string prompt_syntax = "plain";
+  std::string embeddings;  ///< path; "" is none
   std::string rng;
   uint64_t variation_seed = 0;
   float variation_strength = 0;
+  int batch_size = 1;
   std::string model_name;    ///< the checkpoint's folder name
   std::string refiner_name;  ///< "": no refiner, and the next two are not read
   std::string refiner_sampler;
   double refiner_start = 0;
   bool prompt_truncated = false;  ///< the prompt was longer than the encoder's window
+  /// Why files of the embeddings' folder whose name may stand in a prompt were left out.
+  std::vector<std::string> skipped_embeddings;
 };
 
-/// Wall-clock seconds per stage.
+/// Wall-clock seconds per stage, of the whole batch.
 struct StageTimings {
   double encode_prompt_s = 0, denoise_s = 0, decode_s = 0, total_s = 0;
   std::vector<double> step_s;  ///< one entry per network call

@@ -107,6 +107,15 @@ std::shared_ptr<const Model> Engine::load(const std::filesystem::path& path,
 
 TextToImageResult Engine::text_to_image(const Model& model, const TextToImageRequest& request,
                                         const RunContext& context, const Model* refiner) const {
+  TT_REQUIRE(request.batch_size == 1, "batch_size", "must be 1 where one picture is returned, got ",
+             request.batch_size, "; text_to_images returns several");
+  return std::move(text_to_images(model, request, context, refiner).front());
+}
+
+std::vector<TextToImageResult> Engine::text_to_images(const Model& model,
+                                                      const TextToImageRequest& request,
+                                                      const RunContext& context,
+                                                      const Model* refiner) const {
   const auto* resident = dynamic_cast<const ResidentModel*>(&model);
   const auto* second = dynamic_cast<const ResidentModel*>(refiner);
   TT_REQUIRE(resident && (second || !refiner), "text_to_image",
@@ -117,7 +126,8 @@ TextToImageResult Engine::text_to_image(const Model& model, const TextToImageReq
   if (const uint64_t limit = limit_or_machine(options_.memory_limit_bytes)) {
     const PictureSize size{.width_px = settings.width_px,
                            .height_px = settings.height_px,
-                           .guidance = settings.guidance_scale > 1.0f};
+                           .guidance = settings.guidance_scale > 1.0f,
+                           .batch = settings.batch_size};
     // The weights of both models stay; the last one decodes.
     const uint64_t weights =
         resident->info().weight_bytes + (second ? second->info().weight_bytes : 0);
@@ -125,7 +135,7 @@ TextToImageResult Engine::text_to_image(const Model& model, const TextToImageReq
     if (second) bands = fitting_bands(second->meta(), size, weights, limit);
   }
   backend_for(Device::kCpu).use_threads(options_.threads);
-  return tintype::text_to_image(resident->model(), settings, context, refining, bands);
+  return tintype::text_to_images(resident->model(), settings, context, refining, bands);
 }
 
 ModelInfo inspect(const std::filesystem::path& path, const LoadOptions& options) {

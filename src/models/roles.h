@@ -3,11 +3,19 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "nn/trace.h"
 #include "tensor/tensor.h"
 
 namespace tintype {
+
+/// What a text encoder shall use at one position in place of a token's own embedding (textual
+/// inversion).
+struct TokenOverride {
+  int64_t row = 0, position = 0;       ///< in the ids [B,S]
+  std::span<const float> vector = {};  ///< [E], borrowed for the call
+};
 
 /// Which of a text encoder's layers to read.
 struct TextOptions {
@@ -15,6 +23,8 @@ struct TextOptions {
   /// penultimate's, Traits::layers the embeddings'.
   int64_t skipped_layers = 0;
   bool final_layer_norm = true;  ///< normalise the features; the pooled ones always are
+  /// The ids at these positions need not be in the vocabulary; pooling compares them all the same.
+  std::span<const TokenOverride> overrides = {};
 };
 
 struct TextFeatures {
@@ -35,7 +45,8 @@ class TextEncoder {
   };
   virtual ~TextEncoder() = default;
   virtual const Traits& traits() const = 0;
-  /// ids [B,S] i32. throws kInvalidArgument: ids, more layers skipped than there are
+  /// ids [B,S] i32. throws kInvalidArgument: ids, more layers skipped than there are, an override
+  /// outside of the ids or of another width
   virtual TextFeatures encode(const Tensor& ids, const TextOptions& options = {},
                               const nn::Trace* trace = nullptr) const = 0;
 };

@@ -148,6 +148,13 @@ Tensor concat_first(const Tensor& a, const Tensor& b) {
   return joined.reshape(a.shape().with(0, a.dim(0) + b.dim(0)));
 }
 
+Tensor concat_first(std::span<const Tensor> parts) {
+  TT_REQUIRE(!parts.empty(), "concat_first", "at least one tensor expected, got none");
+  if (parts.size() == 1) return parts[0];
+  const size_t half = parts.size() / 2;
+  return concat_first(concat_first(parts.first(half)), concat_first(parts.subspan(half)));
+}
+
 Tensor embedding(const Tensor& table, const Tensor& ids) {
   require_f32(table, "embedding", "table");
   TT_REQUIRE(table.rank() == 2, "embedding", "table must be [V,E], got ", table.shape());

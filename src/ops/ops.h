@@ -4,6 +4,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <span>
 
 #include "backend/backend.h"
 #include "tensor/tensor.h"
@@ -69,6 +70,8 @@ inline Tensor add(const Tensor& a, const Tensor& b) {
 Tensor concat_last(const Tensor& a, const Tensor& b);
 /// Joins along the first axis (a copy): the two halves of classifier-free guidance.
 Tensor concat_first(const Tensor& a, const Tensor& b);
+/// Any number of them, at least one; pairwise, so each byte is copied log2(n) times.
+Tensor concat_first(std::span<const Tensor> parts);
 
 /// Rows of table [V,E] by ids [...] (i32, 0..V-1, checked); returns [..., E]
 Tensor embedding(const Tensor& table, const Tensor& ids);

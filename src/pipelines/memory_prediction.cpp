@@ -20,15 +20,16 @@ constexpr uint64_t kMegabyte = 1'000'000;
 // Smaller bands are mostly overlap.
 constexpr int64_t kLeastBandRows = 8;
 
-Tensor meta_latents(const DiffusionModel& meta, const PictureSize& size, int64_t channels) {
+Tensor meta_latents(const DiffusionModel& meta, const PictureSize& size, int64_t images,
+                    int64_t channels) {
   const int64_t factor = meta.codec->traits().factor;
-  return ops::empty(Shape{1, size.height_px / factor, size.width_px / factor, channels},
+  return ops::empty(Shape{images, size.height_px / factor, size.width_px / factor, channels},
                     DType::kF32, Device::kMeta);
 }
 
 uint64_t predict_decode(const DiffusionModel& meta, const PictureSize& size) {
   const MetaMemory memory;
-  decode_latents(meta, meta_latents(meta, size, meta.codec->traits().latent_channels),
+  decode_latents(meta, meta_latents(meta, size, 1, meta.codec->traits().latent_channels),
                  size.decode_bands);
   return memory.peak_bytes();
 }
@@ -40,9 +41,10 @@ MemoryPrediction predict_memory(const DiffusionModel& meta, const PictureSize& s
   const MetaMemory memory;
   TextToImageSettings settings;
   settings.guidance_scale = size.guidance ? 2.0f : 1.0f;
-  const Conditioning conditioning = encode_prompts(meta, settings).variants.front();
-  predict(meta, meta_latents(meta, size, meta.network->traits().in_channels), 999.0f, conditioning,
-          {.scale = settings.guidance_scale});
+  const Conditioning conditioning =
+      for_batch(encode_prompts(meta, settings).variants.front(), size.batch);
+  predict(meta, meta_latents(meta, size, size.batch, meta.network->traits().in_channels), 999.0f,
+          conditioning, {.scale = settings.guidance_scale});
   prediction.denoise_bytes = memory.peak_bytes();
   return prediction;
 }
@@ -63,10 +65,11 @@ DecodeBands fitting_bands(const DiffusionModel& meta, PictureSize size, uint64_t
       least.decode_bytes = std::min(least.decode_bytes, bytes);
     }
   }
-  fail(ErrorKind::kOutOfMemory, "memory limit", "a picture of ", size.width_px, "x", size.height_px,
-       " takes at least ", (weight_bytes + least.peak_bytes()) / kMegabyte,
-       " MB, of which weights ", weight_bytes / kMegabyte, " MB; the limit is ",
-       limit_bytes / kMegabyte, " MB");
+  fail(ErrorKind::kOutOfMemory, "memory limit",
+       size.batch > 1 ? cat("a batch of ", size.batch, " pictures of ") : "a picture of ",
+       size.width_px, "x", size.height_px, " takes at least ",
+       (weight_bytes + least.peak_bytes()) / kMegabyte, " MB, of which weights ",
+       weight_bytes / kMegabyte, " MB; the limit is ", limit_bytes / kMegabyte, " MB");
 }
 
 }  // namespace tintype

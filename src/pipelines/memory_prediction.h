@@ -11,7 +11,8 @@ namespace tintype {
 
 struct PictureSize {
   int width_px = 0, height_px = 0;
-  bool guidance = true;  ///< two rows through the network instead of one
+  bool guidance = true;  ///< two rows through the network for each image instead of one
+  int batch = 1;         ///< images through the network at once; they are decoded one by one
   DecodeBands decode_bands = {};
 };
 

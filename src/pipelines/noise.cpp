@@ -5,6 +5,7 @@
 
 #include "base/philox_rng.h"
 #include "base/torch_rng.h"
+#include "ops/ops.h"
 #include "tensor/allocator.h"
 
 namespace tintype {
@@ -89,5 +90,17 @@ Tensor LatentNoise::more(const Shape& shape) {
   draw_(planes);
   return channels_last(planes, shape);
 }
+
+Tensor BatchNoise::of_each(const Shape& shape, Tensor (LatentNoise::*draw)(const Shape&)) {
+  TT_REQUIRE(shape.rank() == 4 && shape[0] == static_cast<int64_t>(streams_.size()), "noise",
+             "a batch of ", streams_.size(), " images expected, got ", shape);
+  const Shape one{1, shape[1], shape[2], shape[3]};
+  std::vector<Tensor> images;
+  for (LatentNoise& stream : streams_) images.push_back((stream.*draw)(one));
+  return ops::concat_first(images);
+}
+
+Tensor BatchNoise::start(const Shape& shape) { return of_each(shape, &LatentNoise::start); }
+Tensor BatchNoise::more(const Shape& shape) { return of_each(shape, &LatentNoise::more); }
 
 }  // namespace tintype

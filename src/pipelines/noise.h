@@ -1,6 +1,5 @@
 /// The noise contract of a request: whose random numbers, from which seed, and how much of a second
-/// seed. Drawn on the host, the same on every device and thread count. One object is one image's
-/// stream; not thread-safe.
+/// seed. Drawn on the host, the same on every device and thread count. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +22,7 @@ struct NoiseOptions {
 /// "torch" (PyTorch's CPU generator: diffusers, ComfyUI), "philox" (its GPU generator: A1111).
 std::vector<std::string> noise_names();
 
+/// One image's stream.
 class LatentNoise {
  public:
   explicit LatentNoise(const NoiseOptions& options);
@@ -39,6 +39,23 @@ class LatentNoise {
 
   NoiseOptions options_;
   Draw draw_;
+};
+
+/// The streams of a batch, one for each image and none shared: an image of a batch gets the numbers
+/// that it would get alone.
+class BatchNoise {
+ public:
+  /// One image for each entry, at least one.
+  explicit BatchNoise(const std::vector<NoiseOptions>& images)
+      : streams_(images.begin(), images.end()) {}
+
+  /// LatentNoise::start and ::more of every image: [B,H,W,C], B the number of images.
+  Tensor start(const Shape& shape);
+  Tensor more(const Shape& shape);
+
+ private:
+  Tensor of_each(const Shape& shape, Tensor (LatentNoise::*draw)(const Shape&));
+  std::vector<LatentNoise> streams_;
 };
 
 }  // namespace tintype

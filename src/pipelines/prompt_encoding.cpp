@@ -18,6 +18,16 @@ Tensor window_ids(const std::vector<int32_t>& ids, int64_t windows, Device devic
   return ops::to_device(host_tensor(shape, std::span<const int32_t>(ids)), device);
 }
 
+/// What replaces token embeddings when these windows are the rows of the encoder's batch.
+std::vector<TokenOverride> overrides_of(const PromptWindows& windows,
+                                        const EmbeddingRegistry* embeddings) {
+  std::vector<TokenOverride> overrides;
+  for (const EmbeddingPlacement& placement : windows.placements)
+    overrides.push_back({placement.window, placement.position,
+                         embeddings->vector(placement.embedding, placement.vector)});
+  return overrides;
+}
+
 /// Windows of one text through one tower: [1,W*S,E], pooled from the first window.
 TextFeatures encode_windows(const DiffusionModel::TextTower& tower, const PromptWindows& windows,
                             const TextOptions& options, PromptSyntax syntax, Device device) {
@@ -28,9 +38,11 @@ TextFeatures encode_windows(const DiffusionModel::TextTower& tower, const Prompt
     const bool comfy = syntax == PromptSyntax::kComfy;
     Tensor empty;
     if (comfy)
-      empty =
-          tower.encoder->encode(window_ids(empty_window(tower.tokenizer).ids, 1, device), options)
-              .hidden;
+      empty = tower.encoder
+                  ->encode(window_ids(empty_window(tower.tokenizer).ids, 1, device),
+                           {.skipped_layers = options.skipped_layers,
+                            .final_layer_norm = options.final_layer_norm})
+                  .hidden;
     features.hidden =
         apply_prompt_weights(features.hidden, windows.all_weights(),
                              comfy ? WeightRule::kAwayFromEmpty : WeightRule::kMeanRestore, empty);
@@ -68,39 +80,73 @@ std::vector<float> time_ids(const SizeConditioning& s, int64_t count, float scor
   return row;
 }
 
-/// A pair of texts that hold at the same steps.
-struct PromptPair {
-  const Fragments& positive;
-  const Fragments* negative;  ///< null: none is encoded
+/// The embeddings that the prompts may name, for each text tower; none when there are none.
+std::vector<EmbeddingRegistry> read_embeddings(const DiffusionModel& model,
+                                               const TextToImageSettings& settings,
+                                               const std::vector<PromptSchedule>& prompts) {
+  std::vector<EmbeddingRegistry> registries;
+  if (settings.embeddings.empty()) return registries;
+  std::vector<std::string_view> texts;
+  for (const PromptSchedule& prompt : prompts)
+    for (const PromptSchedule::Variant& variant : prompt.variants)
+      for (const PromptFragment& fragment : variant.fragments) texts.push_back(fragment.text);
+  const MentionedNames mentioned(texts);
+  for (const DiffusionModel::TextTower& tower : model.text_towers) {
+    const TextEncoder::Traits& traits = tower.encoder->traits();
+    // Of the families with two towers, the second is the one that pools.
+    EmbeddingRegistry& registry = registries.emplace_back(EmbeddingRegistry::Options{
+        .width = traits.width,
+        .slot = traits.pooled_width > 0 ? EmbeddingSlot::kSecond : EmbeddingSlot::kFirst,
+        .mentioned = mentioned});
+    registry.add(settings.embeddings);
+  }
+  return registries;
+}
+
+/// Texts that hold at the same steps: one for all text towers, or one for each of two.
+struct PromptTexts {
+  std::vector<const Fragments*> positive;
+  std::vector<const Fragments*> negative;  ///< empty: none is encoded
+
+  static const Fragments& of_tower(const std::vector<const Fragments*>& texts, size_t tower) {
+    return *texts[std::min(tower, texts.size() - 1)];
+  }
 };
 
-class PairEncoder {
+class TextsEncoder {
  public:
-  PairEncoder(const DiffusionModel& model, const TextToImageSettings& settings)
+  /// `embeddings` is empty or has one entry for each text tower.
+  TextsEncoder(const DiffusionModel& model, const TextToImageSettings& settings,
+               const std::vector<EmbeddingRegistry>& embeddings)
       : model_(model),
         settings_(settings),
+        embeddings_(embeddings),
         syntax_(parse_prompt_syntax(settings.prompt_syntax)),
         guided_(settings.guidance_scale > 1.0f) {}
 
   bool truncated() const { return truncated_; }
 
-  Conditioning encode(const PromptPair& pair) {
+  Conditioning encode(const PromptTexts& texts) {
+    std::vector<PromptWindows> wanted, unwanted;  // of each tower
+    for (size_t t = 0; t < model_.text_towers.size(); ++t) {
+      wanted.push_back(windows_of(PromptTexts::of_tower(texts.positive, t), t));
+      truncated_ |= wanted.back().truncated;
+      if (!texts.negative.empty())
+        unwanted.push_back(windows_of(PromptTexts::of_tower(texts.negative, t), t));
+    }
+    // Rows and towers are joined, so all must have the same length.
+    size_t count = 1;
+    for (const auto* all : {&wanted, &unwanted})
+      for (const PromptWindows& windows : *all) count = std::max(count, windows.windows.size());
     TextFeatures positive, negative;
-    for (const DiffusionModel::TextTower& tower : model_.text_towers) {
-      PromptWindows windows = make_windows(tower.tokenizer, pair.positive, {.syntax = syntax_});
-      truncated_ |= windows.truncated;
-      if (pair.negative) {
-        PromptWindows others = make_windows(tower.tokenizer, *pair.negative, {.syntax = syntax_});
-        pad_to_same_count(windows, others, tower.tokenizer);
-        // diffusers leaves the negative prompt's layers alone; A1111 and ComfyUI treat both alike.
-        const int skip = syntax_ == PromptSyntax::kPlain ? 0 : settings_.clip_skip;
-        add_tower(negative, encode_windows(tower, others, options(skip), syntax_, model_.device));
-      }
-      add_tower(positive, encode_windows(tower, windows, options(settings_.clip_skip), syntax_,
-                                         model_.device));
+    for (size_t t = 0; t < model_.text_towers.size(); ++t) {
+      // diffusers leaves the negative prompt's layers alone; A1111 and ComfyUI treat both alike.
+      const int skip = syntax_ == PromptSyntax::kPlain ? 0 : settings_.clip_skip;
+      if (!unwanted.empty()) add_tower(negative, encode(t, unwanted[t], count, skip));
+      add_tower(positive, encode(t, wanted[t], count, settings_.clip_skip));
     }
     if (!guided_) return with_time_ids(positive);
-    if (!pair.negative) negative = {zeros_like(positive.hidden), zeros_like(positive.pooled)};
+    if (unwanted.empty()) negative = {zeros_like(positive.hidden), zeros_like(positive.pooled)};
     TextFeatures both{ops::concat_first(negative.hidden, positive.hidden)};
     if (positive.pooled.defined())
       both.pooled = ops::concat_first(negative.pooled, positive.pooled);
@@ -108,9 +154,25 @@ class PairEncoder {
   }
 
  private:
-  TextOptions options(int clip_skip) const {
-    return {.skipped_layers = model_.traits.skipped_text_layers + clip_skip,
-            .final_layer_norm = model_.traits.final_layer_norm};
+  const EmbeddingRegistry* embeddings_of(size_t tower) const {
+    return embeddings_.empty() ? nullptr : &embeddings_[tower];
+  }
+
+  PromptWindows windows_of(const Fragments& text, size_t tower) const {
+    return make_windows(model_.text_towers[tower].tokenizer, text,
+                        {.syntax = syntax_, .embeddings = embeddings_of(tower)});
+  }
+
+  /// `windows` with empty ones up to `count`, through a tower.
+  TextFeatures encode(size_t tower, PromptWindows& windows, size_t count, int clip_skip) const {
+    const DiffusionModel::TextTower& t = model_.text_towers[tower];
+    pad_to_count(windows, count, t.tokenizer);
+    const std::vector<TokenOverride> overrides = overrides_of(windows, embeddings_of(tower));
+    return encode_windows(t, windows,
+                          {.skipped_layers = model_.traits.skipped_text_layers + clip_skip,
+                           .final_layer_norm = model_.traits.final_layer_norm,
+                           .overrides = overrides},
+                          syntax_, model_.device);
   }
 
   Conditioning with_time_ids(const TextFeatures& features) const {
@@ -127,6 +189,7 @@ class PairEncoder {
 
   const DiffusionModel& model_;
   const TextToImageSettings& settings_;
+  const std::vector<EmbeddingRegistry>& embeddings_;
   PromptSyntax syntax_;
   bool guided_;
   bool truncated_ = false;
@@ -141,25 +204,55 @@ const Conditioning& PromptConditioning::at(int call, int calls) const {
   return variants[of_step[std::min(step, steps - 1)]];
 }
 
+Conditioning for_batch(const Conditioning& conditioning, int64_t images) {
+  if (images == 1) return conditioning;
+  const auto repeated = [images](const Tensor& rows) {
+    if (!rows.defined()) return rows;
+    std::vector<int32_t> sources;
+    for (int64_t i = 0; i < rows.dim(0) * images; ++i)
+      sources.push_back(static_cast<int32_t>(i / images));
+    const Shape shape{static_cast<int64_t>(sources.size())};
+    return ops::embedding(rows.reshape(Shape{rows.dim(0), rows.numel() / rows.dim(0)}),
+                          host_tensor(shape, std::span<const int32_t>(sources)))
+        .reshape(rows.shape().with(0, shape[0]));
+  };
+  return {repeated(conditioning.context), repeated(conditioning.pooled),
+          repeated(conditioning.time_ids)};
+}
+
 PromptConditioning encode_prompts(const DiffusionModel& model, const TextToImageSettings& s) {
   const PromptSyntax syntax = parse_prompt_syntax(s.prompt_syntax);
   const int steps = std::max(s.steps, 1);
-  const PromptSchedule positive = parse_prompt(s.prompt, syntax, steps);
-  const PromptSchedule negative = parse_prompt(s.negative_prompt.value_or(""), syntax, steps);
   const bool encode_negative =
       s.guidance_scale > 1.0f && (s.negative_prompt || !model.traits.zero_absent_negative);
+  std::vector<PromptSchedule> schedules;  // positive ones, then negative ones
+  const auto parse = [&](const std::string& text, const std::string& of_second) {
+    schedules.push_back(parse_prompt(text, syntax, steps));
+    // A model with one tower, as the refiner, takes the first text.
+    if (!of_second.empty() && model.text_towers.size() > 1)
+      schedules.push_back(parse_prompt(of_second, syntax, steps));
+  };
+  parse(s.prompt, s.prompt_2);
+  const size_t positives = schedules.size();
+  if (encode_negative) parse(s.negative_prompt.value_or(""), s.negative_prompt_2);
 
   PromptConditioning result;
-  PairEncoder encoder(model, s);
-  std::map<std::pair<size_t, size_t>, size_t> known;
+  const std::vector<EmbeddingRegistry> embeddings = read_embeddings(model, s, schedules);
+  for (const EmbeddingRegistry& registry : embeddings)
+    for (const std::string& reason : registry.skipped())
+      result.skipped_embeddings.push_back(reason);
+  TextsEncoder encoder(model, s, embeddings);
+  std::map<std::vector<size_t>, size_t> known;
   for (int step = 0; step < steps; ++step) {
-    const std::pair pair(positive.variant_at(step),
-                         encode_negative ? negative.variant_at(step) : 0);
-    const auto [entry, fresh] = known.emplace(pair, result.variants.size());
-    if (fresh)
-      result.variants.push_back(
-          encoder.encode({positive.variants[pair.first].fragments,
-                          encode_negative ? &negative.variants[pair.second].fragments : nullptr}));
+    std::vector<size_t> variants;
+    PromptTexts texts;
+    for (const PromptSchedule& schedule : schedules) {
+      auto& side = variants.size() < positives ? texts.positive : texts.negative;
+      variants.push_back(schedule.variant_at(step));
+      side.push_back(&schedule.variants[variants.back()].fragments);
+    }
+    const auto [entry, fresh] = known.emplace(std::move(variants), result.variants.size());
+    if (fresh) result.variants.push_back(encoder.encode(texts));
     result.of_step.push_back(entry->second);
   }
   result.truncated = encoder.truncated();

@@ -3,6 +3,7 @@
 /// prompt editing brings. Thread-safe: no state.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "pipelines/diffusion_model.h"
@@ -15,12 +16,18 @@ struct PromptConditioning {
   std::vector<Conditioning> variants;  ///< distinct ones; a plain prompt has one
   std::vector<size_t> of_step;         ///< [steps], index into variants
   bool truncated = false;              ///< words did not fit the window (plain syntax only)
+  std::vector<std::string> skipped_embeddings = {};  ///< see TextToImageSettings
 
   /// That of network call `call` of `calls`.
   const Conditioning& at(int call, int calls) const;
 };
 
-/// throws kUnsupported, kInvalidArgument
+/// Every row `images` times, one after the other: under guidance all negative rows, then all
+/// positive ones, as the reference orders a batch.
+Conditioning for_batch(const Conditioning& conditioning, int64_t images);
+
+/// For one picture. throws kUnsupported, kInvalidArgument; of embeddings also kNotFound, kIo,
+/// kCorruptFile
 PromptConditioning encode_prompts(const DiffusionModel& model, const TextToImageSettings& settings);
 
 }  // namespace tintype

@@ -1,5 +1,7 @@
 #include <nlohmann/json.hpp>
 
+#include <filesystem>
+
 #include "base/check.h"
 #include "samplers/diffusion/sampler.h"
 #include "tintype/text_to_image.h"
@@ -21,6 +23,12 @@ std::string label_in(const std::vector<SamplerInfo>& table, const std::string& n
   return name;
 }
 
+/// Of a path only the last name, as of models: pictures are shared, the names of one's folders not.
+std::string last_name(const std::string& text) {
+  const std::filesystem::path path(text);
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
+}
+
 std::vector<SamplerName> public_table(const std::vector<SamplerInfo>& table) {
   std::vector<SamplerName> result;
   for (const SamplerInfo& entry : table) {
@@ -34,6 +42,23 @@ std::vector<SamplerName> public_table(const std::vector<SamplerInfo>& table) {
     result.push_back(std::move(name));
   }
   return result;
+}
+
+/// What differs from the default, which follows the picture's size.
+void add_size_conditioning(nlohmann::ordered_json& json, const TextToImageSettings& s) {
+  const SizeConditioning& size = s.size_conditioning;
+  const auto add = [&json](const char* name, auto value, auto standard) {
+    if (value != standard) json["size_conditioning"][name] = value;
+  };
+  add("original_width_px", size.original_width_px.value_or(s.width_px), s.width_px);
+  add("original_height_px", size.original_height_px.value_or(s.height_px), s.height_px);
+  add("target_width_px", size.target_width_px.value_or(s.width_px), s.width_px);
+  add("target_height_px", size.target_height_px.value_or(s.height_px), s.height_px);
+  const SizeConditioning standard;
+  add("crop_left_px", size.crop_left_px, standard.crop_left_px);
+  add("crop_top_px", size.crop_top_px, standard.crop_top_px);
+  add("aesthetic_score", size.aesthetic_score, standard.aesthetic_score);
+  add("negative_aesthetic_score", size.negative_aesthetic_score, standard.negative_aesthetic_score);
 }
 
 }  // namespace
@@ -72,6 +97,10 @@ std::string settings_json(const TextToImageSettings& s) {
                                  {"rng", s.rng},
                                  {"model", s.model_name},
                                  {"prompt_truncated", s.prompt_truncated}};
+  if (!s.prompt_2.empty()) json["prompt_2"] = s.prompt_2;
+  if (!s.negative_prompt_2.empty()) json["negative_prompt_2"] = s.negative_prompt_2;
+  add_size_conditioning(json, s);
+  if (!s.embeddings.empty()) json["embeddings"] = last_name(s.embeddings);
   if (s.variation_strength > 0) {
     json["variation_seed"] = s.variation_seed;
     json["variation_strength"] = s.variation_strength;

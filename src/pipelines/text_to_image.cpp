@@ -17,6 +17,7 @@ namespace {
 
 constexpr int kDefaultSteps = 20;
 constexpr int kMaxSidePx = 16384;
+constexpr int kMaxBatch = 64;
 
 class Stopwatch {
  public:
@@ -70,6 +71,18 @@ int checked_clip_skip(const DiffusionModel& model, int clip_skip) {
                " (the layers of the text encoder that may be skipped), got ", clip_skip);
   }
   return clip_skip;
+}
+
+void check_prompts(const DiffusionModel& model, const TextToImageSettings& s) {
+  for (const std::string& text :
+       {s.prompt, s.negative_prompt.value_or(""), s.prompt_2, s.negative_prompt_2})
+    TT_REQUIRE(text.size() <= kMaxPromptBytes, "prompt", "must have at most ", kMaxPromptBytes,
+               " bytes, got ", text.size());
+  TT_REQUIRE((s.prompt_2.empty() && s.negative_prompt_2.empty()) || model.text_towers.size() > 1,
+             "prompt_2", "needs a model with two text encoders, got ", model.name,
+             " with one; leave it out");
+  TT_REQUIRE(s.negative_prompt_2.empty() || s.negative_prompt || !model.traits.zero_absent_negative,
+             "negative_prompt_2", "needs negative_prompt beside it, got none; it may be \"\"");
 }
 
 /// Every size set, in bounds that keep them exact in f32.
@@ -139,6 +152,12 @@ struct Part {
   int first = 0, last = 0;
 };
 
+/// Text encoders refuse the same files, each in its turn.
+void add_new(std::vector<std::string>& all, const std::vector<std::string>& more) {
+  for (const std::string& one : more)
+    if (std::find(all.begin(), all.end(), one) == all.end()) all.push_back(one);
+}
+
 int calls_of(const Part& part) { return static_cast<int>(part.sampler->timesteps().size()); }
 
 /// The networks of a run in their order, their prompts encoded.
@@ -167,6 +186,32 @@ double deviation(const Tensor& x) {
   return std::sqrt(squares / (count - 1));
 }
 
+/// Takes back some of guidance's gain in contrast, for each image by its own deviations.
+/// source  Lin et al. 2023, arXiv:2305.08891, section 3.4
+Tensor rescale_guided(const Tensor& guided, const Tensor& conditional, float rescale) {
+  std::vector<Tensor> images;
+  for (int64_t i = 0; i < guided.dim(0); ++i) {
+    const Tensor one = guided.slice(i, i + 1);
+    const double ratio = deviation(conditional.slice(i, i + 1)) / deviation(one);
+    const double weight = rescale * ratio + (1.0 - rescale);
+    images.push_back(ops::weighted_sum({{static_cast<float>(weight), &one}}));
+  }
+  return ops::concat_first(images);
+}
+
+/// One stream for each picture, by the settings that draw it alone.
+BatchNoise noise_of(const TextToImageSettings& settings) {
+  std::vector<NoiseOptions> images;
+  for (int i = 0; i < settings.batch_size; ++i) {
+    const TextToImageSettings own = settings_of_picture(settings, i);
+    images.push_back({.rng = own.rng,
+                      .seed = own.seed,
+                      .variation_seed = own.variation_seed,
+                      .variation_strength = own.variation_strength});
+  }
+  return BatchNoise(images);
+}
+
 Image to_image(const Tensor& picture) {
   const Tensor host = ops::to_host(picture);
   Image image{.width_px = static_cast<int>(host.dim(2)),
@@ -193,6 +238,8 @@ TextToImageSettings resolve_settings(const DiffusionModel& model, const TextToIm
   TextToImageSettings s;
   s.prompt = request.prompt;
   s.negative_prompt = request.negative_prompt;
+  s.prompt_2 = request.prompt_2;
+  s.negative_prompt_2 = request.negative_prompt_2;
   s.width_px = checked_side("width", request.width_px, model.default_width_px(), factor);
   s.height_px = checked_side("height", request.height_px, model.default_height_px(), factor);
   s.steps = request.steps.value_or(std::min(kDefaultSteps, model.schedule.num_train_timesteps));
@@ -214,14 +261,16 @@ TextToImageSettings resolve_settings(const DiffusionModel& model, const TextToIm
   sampler_of(model, s, s.sampler);
   if (refiner) resolve_refiner(*refiner, model, request, s);
   s.prompt_syntax = checked_name("prompt_syntax", request.prompt_syntax, prompt_syntax_names());
-  TT_REQUIRE(request.prompt.size() <= kMaxPromptBytes &&
-                 s.negative_prompt.value_or("").size() <= kMaxPromptBytes,
-             "prompt", "must have at most ", kMaxPromptBytes, " bytes");
+  check_prompts(model, s);
+  s.embeddings = request.embeddings.string();
   s.rng = checked_name("rng", request.rng, noise_names());
   s.variation_seed = request.variation_seed;
   s.variation_strength = request.variation_strength;
   TT_REQUIRE(s.variation_strength >= 0 && s.variation_strength <= 1, "variation_strength",
              "must be in 0..1, got ", s.variation_strength);
+  s.batch_size = request.batch_size;
+  TT_REQUIRE(s.batch_size >= 1 && s.batch_size <= kMaxBatch, "batch_size", "must be in 1..",
+             kMaxBatch, ", got ", s.batch_size);
   s.seed = request.seed ? *request.seed : std::random_device{}();
   s.model_name = model.name;
   return s;
@@ -229,18 +278,16 @@ TextToImageSettings resolve_settings(const DiffusionModel& model, const TextToIm
 
 Tensor predict(const DiffusionModel& model, const Tensor& latents, float timestep,
                const Conditioning& conditioning, const Guidance& guidance) {
-  if (conditioning.context.dim(0) == 1)
+  const int64_t images = latents.dim(0);
+  if (conditioning.context.dim(0) == images)
     return model.network->forward(latents, timestep, conditioning);
-  // Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598) as one batch of two.
+  // Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598) as one batch.
   const Tensor both =
       model.network->forward(ops::concat_first(latents, latents), timestep, conditioning);
-  const Tensor unconditional = both.slice(0, 1), conditional = both.slice(1, 2);
+  const Tensor unconditional = both.slice(0, images), conditional = both.slice(images, 2 * images);
   const Tensor direction = ops::weighted_sum({{1.0f, &conditional}, {-1.0f, &unconditional}});
   const Tensor guided = ops::weighted_sum({{1.0f, &unconditional}, {guidance.scale, &direction}});
-  if (guidance.rescale <= 0) return guided;
-  const double ratio = deviation(conditional) / deviation(guided);
-  const double weight = guidance.rescale * ratio + (1.0 - guidance.rescale);
-  return ops::weighted_sum({{static_cast<float>(weight), &guided}});
+  return guidance.rescale > 0 ? rescale_guided(guided, conditional, guidance.rescale) : guided;
 }
 
 Tensor decode_latents(const DiffusionModel& model, const Tensor& latents,
@@ -250,27 +297,42 @@ Tensor decode_latents(const DiffusionModel& model, const Tensor& latents,
   return bands.rows ? model.codec->decode_in_bands(unscaled, bands) : model.codec->decode(unscaled);
 }
 
-TextToImageResult text_to_image(const DiffusionModel& model, TextToImageSettings settings,
-                                const RunContext& run, const DiffusionModel* refiner,
-                                const DecodeBands& bands) {
-  TextToImageResult result;
-  StageTimings& timings = result.timings;
+TextToImageSettings settings_of_picture(TextToImageSettings settings, int index) {
+  (settings.variation_strength > 0 ? settings.variation_seed : settings.seed) +=
+      static_cast<uint64_t>(index);
+  settings.batch_size = 1;
+  return settings;
+}
+
+void count_up(TextToImageRequest& request, uint64_t pictures) {
+  if (request.variation_strength > 0)
+    request.variation_seed += pictures;
+  else if (request.seed)
+    *request.seed += pictures;
+}
+
+std::vector<TextToImageResult> text_to_images(const DiffusionModel& model,
+                                              TextToImageSettings settings, const RunContext& run,
+                                              const DiffusionModel* refiner,
+                                              const DecodeBands& bands) {
+  StageTimings timings;
   Stopwatch total, stage;
   const Backend& backend = backend_for(model.device);
 
   run.report(Stage::kEncodePrompt, 0, 1);
   const std::vector<Part> parts = plan(model, settings, refiner);
-  for (const Part& part : parts) settings.prompt_truncated |= part.prompts.truncated;
+  for (const Part& part : parts) {
+    settings.prompt_truncated |= part.prompts.truncated;
+    add_new(settings.skipped_embeddings, part.prompts.skipped_embeddings);
+  }
   run.report(Stage::kEncodePrompt, 1, 1);
   timings.encode_prompt_s = stage.lap();
 
   const int64_t factor = model.codec->traits().factor;
-  const Shape shape{1, settings.height_px / factor, settings.width_px / factor,
+  const int images = settings.batch_size;
+  const Shape shape{images, settings.height_px / factor, settings.width_px / factor,
                     model.codec->traits().latent_channels};
-  LatentNoise stream({.rng = settings.rng,
-                      .seed = settings.seed,
-                      .variation_seed = settings.variation_seed,
-                      .variation_strength = settings.variation_strength});
+  BatchNoise stream = noise_of(settings);
   const NoiseSource noise = [&](const Shape& wanted) { return stream.more(wanted); };
   const Tensor start = ops::to_device(stream.start(shape), model.device);
   Tensor latents = ops::weighted_sum({{parts[0].sampler->init_noise_sigma(), &start}});
@@ -283,8 +345,9 @@ TextToImageResult text_to_image(const DiffusionModel& model, TextToImageSettings
     for (int i = part.first; i < part.last; ++i) {
       Stopwatch step;
       const float timestep = part.sampler->timesteps()[static_cast<size_t>(i)];
-      const Tensor prediction = predict(part.model, part.sampler->scale_model_input(latents, i),
-                                        timestep, part.prompts.at(i, calls_of(part)), guidance);
+      const Tensor prediction =
+          predict(part.model, part.sampler->scale_model_input(latents, i), timestep,
+                  for_batch(part.prompts.at(i, calls_of(part)), images), guidance);
       latents = part.sampler->step(prediction, i, latents, noise);
       timings.step_s.push_back(step.lap());
       run.report(Stage::kDenoise, ++done, calls);
@@ -293,14 +356,19 @@ TextToImageResult text_to_image(const DiffusionModel& model, TextToImageSettings
   timings.denoise_s = stage.lap();
 
   backend.trim();  // the decoder's sizes have nothing in common with the network's
-  run.report(Stage::kDecode, 0, 1);
-  result.image = to_image(decode_latents(parts.back().model, latents, bands));
+  run.report(Stage::kDecode, 0, images);
+  std::vector<TextToImageResult> results(static_cast<size_t>(images));
+  for (int i = 0; i < images; ++i) {  // one by one: the decoder needs the most memory of all
+    TextToImageResult& result = results[static_cast<size_t>(i)];
+    result.image = to_image(decode_latents(parts.back().model, latents.slice(i, i + 1), bands));
+    result.settings = settings_of_picture(settings, i);
+    run.report(Stage::kDecode, i + 1, images);
+  }
   backend.trim();
-  run.report(Stage::kDecode, 1, 1);
   timings.decode_s = stage.lap();
   timings.total_s = total.lap();
-  result.settings = std::move(settings);
-  return result;
+  for (TextToImageResult& result : results) result.timings = timings;
+  return results;
 }
 
 }  // namespace tintype

@@ -12,21 +12,28 @@ namespace tintype {
 TextToImageSettings resolve_settings(const DiffusionModel& model, const TextToImageRequest& request,
                                      const DiffusionModel* refiner = nullptr);
 
-/// Draws one picture. throws kCancelled, kDeadlineExceeded, kOutOfMemory; kCorruptFile when the
-/// networks answer with something that is not a number.
-/// A `refiner` removes the last of the noise and decodes; null as in resolve_settings. `bands`: see
+/// Draws settings.batch_size pictures, each as it would be drawn alone (settings_of_picture), and
+/// returns them in order; the timings are the batch's. throws kCancelled, kDeadlineExceeded,
+/// kOutOfMemory; kCorruptFile when the networks answer with something that is not a number. A
+/// `refiner` removes the last of the noise and decodes; null as in resolve_settings. `bands`: see
 /// decode_latents.
-TextToImageResult text_to_image(const DiffusionModel& model, TextToImageSettings settings,
-                                const RunContext& context, const DiffusionModel* refiner = nullptr,
-                                const DecodeBands& bands = {});
+std::vector<TextToImageResult> text_to_images(const DiffusionModel& model,
+                                              TextToImageSettings settings,
+                                              const RunContext& context,
+                                              const DiffusionModel* refiner = nullptr,
+                                              const DecodeBands& bands = {});
+
+/// The settings that draw picture `index` of a batch alone.
+TextToImageSettings settings_of_picture(TextToImageSettings settings, int index);
 
 /// The stages by themselves, for the memory prediction and tests.
 
 struct Guidance {
-  float scale = 1;    ///< read when the conditioning has two rows
+  float scale = 1;    ///< read when the conditioning has two rows for each image
   float rescale = 0;  ///< see TextToImageRequest::guidance_rescale
 };
-/// One network call with guidance: latents [1,h,w,C] -> prediction [1,h,w,C].
+/// One network call with guidance: latents [B,h,w,C] -> prediction [B,h,w,C]. The conditioning has
+/// B rows, or for guidance B negative and then B positive ones (for_batch).
 Tensor predict(const DiffusionModel& model, const Tensor& latents, float timestep,
                const Conditioning& conditioning, const Guidance& guidance);
 /// Latents to a picture [1,H,W,3] in about -1..1. At once, or in bands where they have rows.

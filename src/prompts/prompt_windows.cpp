@@ -108,16 +108,28 @@ std::optional<EmbeddingMatcher> matcher_of(const ClipTokenizer& tokenizer,
   return EmbeddingMatcher(*options.embeddings, tokenizer);
 }
 
+/// The slots of one id, which may be an embedding's.
+std::vector<Slot> slots_of(int32_t id, const EmbeddingTokens* names) {
+  const auto vectors = names ? names->of(id) : std::nullopt;
+  if (!vectors) return {{.id = id}};
+  std::vector<Slot> slots;
+  for (int64_t v = vectors->first; v < vectors->first + vectors->count; ++v)
+    slots.push_back(
+        {.id = names->id_of(vectors->embedding, v), .embedding = vectors->embedding, .vector = v});
+  return slots;
+}
+
 PromptWindows first_window(const ClipTokenizer& tokenizer,
                            const std::vector<PromptFragment>& fragments,
                            const WindowOptions& options) {
   WindowWriter writer(tokenizer);
-  const auto matcher = matcher_of(tokenizer, options);
+  std::optional<EmbeddingTokens> names;
+  if (options.embeddings && !options.embeddings->embeddings().empty())
+    names.emplace(*options.embeddings, tokenizer);
   bool truncated = false;
   for (const PromptFragment& fragment : fragments) {
-    for (const auto& unit :
-         units_of(tokenizer, fragment, options, matcher ? &*matcher : nullptr, writer.capacity())) {
-      for (const Slot& slot : unit) {
+    for (const int32_t id : (names ? names->tokenizer() : tokenizer).encode(fragment.text)) {
+      for (const Slot& slot : slots_of(id, names ? &*names : nullptr)) {
         truncated |= writer.room() == 0;
         if (writer.room() > 0) writer.add(slot);
       }
@@ -135,8 +147,7 @@ PromptWindows windows_by_comma(const ClipTokenizer& tokenizer,
   WindowWriter writer(tokenizer);
   const auto matcher = matcher_of(tokenizer, options);
   const std::vector<int32_t> comma_ids = tokenizer.encode(",");
-  const std::optional<int32_t> comma =
-      comma_ids.size() == 1 ? std::optional(comma_ids[0]) : std::nullopt;
+  const int32_t comma = comma_ids.size() == 1 ? comma_ids[0] : -1;  // -1: no token is a comma
   const auto backtrack = static_cast<size_t>(std::max(options.comma_backtrack, 0));
   constexpr size_t kNoComma = static_cast<size_t>(-1);
   size_t last_comma = kNoComma;
@@ -151,7 +162,7 @@ PromptWindows windows_by_comma(const ClipTokenizer& tokenizer,
     }
     for (const auto& unit :
          units_of(tokenizer, fragment, options, matcher ? &*matcher : nullptr, writer.capacity())) {
-      const bool is_comma = comma && !unit[0].embedding && unit[0].id == *comma;
+      const bool is_comma = !unit[0].embedding && unit[0].id == comma;
       if (is_comma)
         last_comma = writer.size();
       else if (backtrack > 0 && writer.room() == 0 && last_comma != kNoComma &&
@@ -256,20 +267,8 @@ PromptWindow empty_window(const ClipTokenizer& tokenizer) {
   return writer.take(false).windows[0];
 }
 
-void pad_to_same_count(PromptWindows& a, PromptWindows& b, const ClipTokenizer& tokenizer) {
-  const size_t count = std::max(a.windows.size(), b.windows.size());
-  a.windows.resize(count, empty_window(tokenizer));
-  b.windows.resize(count, empty_window(tokenizer));
-}
-
-std::vector<TokenOverride> token_overrides(const PromptWindows& windows,
-                                           const EmbeddingRegistry& registry, int64_t first_row) {
-  std::vector<TokenOverride> overrides;
-  overrides.reserve(windows.placements.size());
-  for (const EmbeddingPlacement& placement : windows.placements)
-    overrides.push_back({first_row + placement.window, placement.position,
-                         registry.vector(placement.embedding, placement.vector)});
-  return overrides;
+void pad_to_count(PromptWindows& windows, size_t count, const ClipTokenizer& tokenizer) {
+  if (windows.windows.size() < count) windows.windows.resize(count, empty_window(tokenizer));
 }
 
 }  // namespace tintype

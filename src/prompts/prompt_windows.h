@@ -19,7 +19,8 @@ struct PromptWindow {
   bool operator==(const PromptWindow&) const = default;
 };
 
-/// One vector of an embedding in place of a token. Its id there is 0.
+/// One vector of an embedding in place of a token. Its id there is 0 or, with kPlain, the one
+/// beyond the vocabulary that diffusers would give it.
 struct EmbeddingPlacement {
   int64_t window;
   int64_t position;  ///< in the window, BOS is 0
@@ -49,20 +50,15 @@ struct WindowOptions {
   const EmbeddingRegistry* embeddings = nullptr;
 };
 
-/// throws kUnsupported: an embedding of more vectors than a window has room for
+/// throws kUnsupported: an embedding of more vectors than a window has room for, where it may not
+/// be cut (all but kPlain)
 PromptWindows make_windows(const ClipTokenizer& tokenizer,
                            const std::vector<PromptFragment>& fragments,
                            const WindowOptions& options = {});
 
 /// The window of an empty text.
 PromptWindow empty_window(const ClipTokenizer& tokenizer);
-/// Appends empty windows to the shorter of the two.
-void pad_to_same_count(PromptWindows& a, PromptWindows& b, const ClipTokenizer& tokenizer);
-
-/// For the encoder: what replaces its token embeddings when these windows are the rows
-/// `first_row` and following of its batch. The spans live as long as `registry`.
-std::vector<TokenOverride> token_overrides(const PromptWindows& windows,
-                                           const EmbeddingRegistry& registry,
-                                           int64_t first_row = 0);
+/// Appends empty windows up to `count`.
+void pad_to_count(PromptWindows& windows, size_t count, const ClipTokenizer& tokenizer);
 
 }  // namespace tintype

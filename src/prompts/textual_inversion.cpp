@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "tensor/float16.h"
+#include "tokenizers/clip_text.h"
 #include "weights/find_by_name.h"
 #include "weights/pickle_refusal.h"
 #include "weights/safetensors.h"
@@ -16,8 +17,6 @@ namespace tintype {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr size_t kMaxFilesPerFolder = 10'000;
 
 /// throws kCorruptFile: a value that is not finite
 std::vector<float> to_floats(const Tensor& tensor, const std::string& origin) {
@@ -38,10 +37,30 @@ std::vector<float> to_floats(const Tensor& tensor, const std::string& origin) {
   return values;
 }
 
+/// Text as names are compared: what no tokenizer rule can tell apart is equal.
+std::string comparable(std::string_view text) {
+  std::u32string normalized = clip_normalize(decode_utf8(text));
+  std::erase(normalized, U' ');
+  return encode_utf8(normalized);
+}
+
 }  // namespace
 
+MentionedNames::MentionedNames(const std::vector<std::string_view>& texts) {
+  size_t bytes = 0;
+  for (const std::string_view text : texts) bytes += text.size();
+  everything_ = bytes > kMaxBytes;
+  if (everything_) return;
+  for (const std::string_view text : texts) texts_ += comparable(text) + '\n';
+}
+
+bool MentionedNames::may_hold(std::string_view name) const {
+  return everything_ || texts_.find(comparable(name)) != std::string::npos;
+}
+
 /// The tensor for this encoder. Adds the alias that its name is.
-Tensor EmbeddingRegistry::pick(const TensorSource& source, TextEmbedding& embedding) const {
+const TensorSource::Entry& EmbeddingRegistry::pick(const TensorSource& source,
+                                                   TextEmbedding& embedding) const {
   const auto entries = source.entries();
   const auto* first = find_by_name(entries, "clip_l");
   const auto* second = find_by_name(entries, "clip_g");
@@ -80,14 +99,27 @@ Tensor EmbeddingRegistry::pick(const TensorSource& source, TextEmbedding& embedd
   if (entry->dtype != DType::kF32 && entry->dtype != DType::kF16 && entry->dtype != DType::kBF16)
     fail(ErrorKind::kUnsupported, source.origin(), "tensor ", printable(entry->name, 80),
          " must be f32, f16 or bf16, got ", entry->dtype);
-  return source.read(*entry);
+  return *entry;
+}
+
+bool EmbeddingRegistry::is_mentioned(const TextEmbedding& embedding) const {
+  const std::optional<MentionedNames>& mentioned = options_.mentioned;
+  return !mentioned || mentioned->may_hold(embedding.name) ||
+         std::any_of(embedding.aliases.begin(), embedding.aliases.end(),
+                     [&](const std::string& alias) { return mentioned->may_hold(alias); });
 }
 
 void EmbeddingRegistry::add_file(const fs::path& file) {
   if (has_pickle_suffix(file)) fail_pickled(file);
   const auto source = open_safetensors(file);
   TextEmbedding embedding{.name = file.stem().string(), .aliases = {}, .vectors = 0, .values = {}};
-  embedding.values = to_floats(pick(*source, embedding), source->origin());
+  const TensorSource::Entry& entry = pick(*source, embedding);
+  if (!is_mentioned(embedding)) return;
+  const size_t bytes = static_cast<size_t>(entry.shape.numel()) * sizeof(float);
+  if (bytes_ + bytes > kMaxBytes)
+    fail(ErrorKind::kOutOfMemory, source->origin(), "all embeddings must take at most ",
+         kMaxBytes >> 20, " MiB, got more with this one; give a folder with fewer");
+  embedding.values = to_floats(source->read(entry), source->origin());
   if (find(embedding.name))
     fail(ErrorKind::kInvalidArgument, printable(file.string()),
          "an embedding's name must be its own, got \"", printable(embedding.name), "\" again");
@@ -96,6 +128,7 @@ void EmbeddingRegistry::add_file(const fs::path& file) {
   std::erase_if(embedding.aliases, [&](const std::string& alias) {
     return !names_.emplace(alias, embeddings_.size()).second;
   });
+  bytes_ += bytes;
   embeddings_.push_back(std::move(embedding));
 }
 
@@ -107,9 +140,12 @@ void EmbeddingRegistry::add_folder(const fs::path& folder) {
     fail(status == std::errc::no_such_file_or_directory ? ErrorKind::kNotFound : ErrorKind::kIo,
          printable(folder.string()), "must be a folder of embeddings, got ", status.message());
   for (; entry != fs::directory_iterator(); entry.increment(status)) {
-    if (status || files.size() == kMaxFilesPerFolder) break;
+    if (status) break;
     const fs::path& file = entry->path();
     if (file.extension() == ".safetensors" || has_pickle_suffix(file)) files.push_back(file);
+    if (files.size() > kMaxFilesPerFolder)
+      fail(ErrorKind::kUnsupported, printable(folder.string()), "must hold at most ",
+           kMaxFilesPerFolder, " embeddings, got more");
   }
   if (status)
     fail(ErrorKind::kIo, printable(folder.string()), "must be readable, got ", status.message());
@@ -118,7 +154,8 @@ void EmbeddingRegistry::add_folder(const fs::path& folder) {
     try {
       add_file(file);
     } catch (const Error& error) {
-      skipped_.push_back(error.what());
+      if (!options_.mentioned || options_.mentioned->may_hold(file.stem().string()))
+        skipped_.push_back(error.what());
     }
   }
 }
@@ -139,6 +176,33 @@ std::span<const float> EmbeddingRegistry::vector(size_t embedding, int64_t index
              ", got ", index);
   return std::span(e.values).subspan(static_cast<size_t>(index * options_.width),
                                      static_cast<size_t>(options_.width));
+}
+
+EmbeddingTokens::EmbeddingTokens(const EmbeddingRegistry& registry, const ClipTokenizer& tokenizer)
+    : tokenizer_(tokenizer) {
+  auto next = static_cast<int32_t>(tokenizer.vocabulary_size());
+  std::vector<ClipTokenizer::AddedText> added;
+  for (const TextEmbedding& embedding : registry.embeddings()) {
+    first_ids_.push_back(next);
+    std::vector<std::string> names = {embedding.name};
+    names.insert(names.end(), embedding.aliases.begin(), embedding.aliases.end());
+    for (const std::string& name : names) {
+      added.push_back({name, next});
+      for (int32_t v = 1; v < embedding.vectors; ++v)
+        added.push_back({cat(name, "_", v), next + v});
+    }
+    next += static_cast<int32_t>(embedding.vectors);
+  }
+  first_ids_.push_back(next);
+  tokenizer_ = tokenizer.with_added_texts(added);
+}
+
+std::optional<EmbeddingTokens::Vectors> EmbeddingTokens::of(int32_t id) const {
+  if (id < first_ids_.front() || id >= first_ids_.back()) return {};
+  const auto after = std::upper_bound(first_ids_.begin(), first_ids_.end(), id);
+  const auto embedding = static_cast<size_t>(after - first_ids_.begin()) - 1;
+  const int64_t first = id - first_ids_[embedding];
+  return Vectors{embedding, first, first == 0 ? *after - id : 1};
 }
 
 EmbeddingMatcher::EmbeddingMatcher(const EmbeddingRegistry& registry,

@@ -10,19 +10,14 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tensor/tensor.h"
 #include "tokenizers/clip_tokenizer.h"
+#include "weights/weights.h"
 
 namespace tintype {
-
-/// What an encoder shall use at one position in place of its own token embedding.
-struct TokenOverride {
-  int64_t row;                    ///< of the batch of windows
-  int64_t position;               ///< 0..S-1
-  std::span<const float> vector;  ///< [E], owned by the registry
-};
 
 /// Which encoder's vectors are wanted of a file that holds both of SDXL's.
 enum class EmbeddingSlot {
@@ -37,26 +32,46 @@ struct TextEmbedding {
   std::vector<float> values;  ///< [vectors, width]
 };
 
+/// Whether a name could stand in one of some texts, whatever the rules that find it there: compared
+/// normalized and without white space. Never a wrong no; a wrong yes only costs reading a file.
+class MentionedNames {
+ public:
+  /// Of texts above this in total, every name is said to stand in them.
+  static constexpr size_t kMaxBytes = 1u << 20;
+
+  explicit MentionedNames(const std::vector<std::string_view>& texts);
+  bool may_hold(std::string_view name) const;
+
+ private:
+  bool everything_ = false;
+  std::string texts_;
+};
+
 /// The embeddings that one encoder may meet in a prompt.
 class EmbeddingRegistry {
  public:
   /// More vectors than this leave no room for words.
   static constexpr int64_t kMaxVectors = 75;
+  /// Bound on the memory of all vectors together, and on the files of a folder.
+  static constexpr size_t kMaxBytes = 256u << 20;
+  static constexpr size_t kMaxFilesPerFolder = 10'000;
 
   struct Options {
     int64_t width = 0;  ///< E of the encoder
     EmbeddingSlot slot = EmbeddingSlot::kFirst;
+    /// When set, files with other names are checked by their header and not kept.
+    std::optional<MentionedNames> mentioned = {};
   };
-  explicit EmbeddingRegistry(Options options) : options_(options) {}
+  explicit EmbeddingRegistry(Options options) : options_(std::move(options)) {}
 
   /// Reads one file: keys clip_l and clip_g (SDXL), else emb_params (A1111), else a single tensor
   /// under its token's name (diffusers); [E] or [n,E], f32, f16 or bf16.
   /// throws kNotFound, kIo, kCorruptFile; kUnsupported: pickled, another width, another form;
-  ///        kInvalidArgument: the name is taken
+  ///        kInvalidArgument: the name is taken; kOutOfMemory: beyond kMaxBytes
   void add_file(const std::filesystem::path& file);
   /// Every file of a folder (not of folders inside). People keep those of all families in one
-  /// folder: what add_file refuses is noted in skipped().
-  /// throws kNotFound, kIo
+  /// folder: what add_file refuses is noted in skipped(), where its name may be mentioned.
+  /// throws kNotFound, kIo; kUnsupported: more than kMaxFilesPerFolder
   void add_folder(const std::filesystem::path& folder);
   /// add_folder or add_file.
   void add(const std::filesystem::path& path);
@@ -72,12 +87,39 @@ class EmbeddingRegistry {
   const std::vector<std::string>& skipped() const { return skipped_; }
 
  private:
-  Tensor pick(const class TensorSource& source, TextEmbedding& embedding) const;
+  const TensorSource::Entry& pick(const TensorSource& source, TextEmbedding& embedding) const;
+  bool is_mentioned(const TextEmbedding& embedding) const;
 
   Options options_;
+  size_t bytes_ = 0;
   std::vector<TextEmbedding> embeddings_;
   std::map<std::string, size_t, std::less<>> names_;
   std::vector<std::string> skipped_;
+};
+
+/// Embeddings as further tokens, which is how diffusers has them: a name is found wherever it
+/// stands, inside a word too, in any letter case; of names that begin at one place the longest.
+/// `name_2` is the third vector alone. Immutable.
+class EmbeddingTokens {
+ public:
+  /// Borrows nothing.
+  EmbeddingTokens(const EmbeddingRegistry& registry, const ClipTokenizer& tokenizer);
+
+  /// Gives names the ids after the vocabulary's, one for each vector, in the registry's order.
+  const ClipTokenizer& tokenizer() const { return tokenizer_; }
+  struct Vectors {
+    size_t embedding;
+    int64_t first, count;  ///< vectors first..first+count-1
+  };
+  /// What an id stands for; none for the tokenizer's own.
+  std::optional<Vectors> of(int32_t id) const;
+  int32_t id_of(size_t embedding, int64_t vector) const {
+    return first_ids_[embedding] + static_cast<int32_t>(vector);
+  }
+
+ private:
+  std::vector<int32_t> first_ids_;  // and at the end, the first that is no embedding's
+  ClipTokenizer tokenizer_;
 };
 
 /// Finds embeddings among the ids of a text, as AUTOMATIC1111 does: `name` (or `embedding:name`)

@@ -26,7 +26,7 @@ class TokenFinder {
     if (!pattern.empty()) patterns_.push_back({std::move(pattern), id});
   }
 
-  /// To be called once, after the last add.
+  /// To be called after the last add.
   void sort() {
     std::stable_sort(patterns_.begin(), patterns_.end(), [](const Pattern& a, const Pattern& b) {
       return a.text.size() > b.text.size();
@@ -143,6 +143,14 @@ ClipTokenizer ClipTokenizer::with_pad_id(int32_t id) const {
              vocabulary_size() - 1, ", got ", id);
   auto tables = std::make_shared<Tables>(*tables_);
   tables->pad_id = id;
+  return ClipTokenizer(std::move(tables));
+}
+
+ClipTokenizer ClipTokenizer::with_added_texts(const std::vector<AddedText>& added) const {
+  auto tables = std::make_shared<Tables>(*tables_);
+  for (const AddedText& token : added)
+    tables->in_normalized_text.add(clip_normalize(decode_utf8(token.text)), token.id);
+  tables->in_normalized_text.sort();
   return ClipTokenizer(std::move(tables));
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -30,6 +31,16 @@ class ClipTokenizer {
 
   /// The same tokenizer with another padding. throws kInvalidArgument: no such id
   ClipTokenizer with_pad_id(int32_t id) const;
+
+  /// A text and the id that it becomes.
+  struct AddedText {
+    std::string text;
+    int32_t id;
+  };
+  /// The same tokenizer that also finds these texts in the normalized text, as the reference's
+  /// add_tokens: the leftmost one, of those the longest, inside words too and in any letter case.
+  /// Of equal texts the first counts. vocabulary_size() stays, whatever the ids.
+  ClipTokenizer with_added_texts(const std::vector<AddedText>& added) const;
 
   int64_t vocabulary_size() const;
   int64_t window() const;  ///< model_max_length, 77 for CLIP

@@ -166,6 +166,69 @@ TEST(Txt2Img, CountDrawsSeedsInTurn) {
   EXPECT_EQ(read_png(folder / "p-3.png").rgb, read_png(folder / "q.png").rgb);
 }
 
+TEST(Txt2Img, BatchesDrawWhatTheirSeedsDrawAlone) {
+  const TestFolder folder;
+  const RunResult batches = run_cli(draw({"-p", "panda", "--count", "2", "-b", "2", "--sampler",
+                                          "euler_a", "-o", "p.png", "--json"}),
+                                    {folder.path(), "", {}});
+  ASSERT_EQ(batches.code, 0) << batches.err;
+  const Json result = Json::parse(batches.out);
+  EXPECT_EQ(result.at("files"), Json({"p-1.png", "p-2.png", "p-3.png", "p-4.png"}));
+  EXPECT_EQ(result.at("pictures")[3].at("seed"), 10);
+  const RunResult alone =
+      run_cli(draw({"-p", "panda", "--count", "4", "--sampler", "euler_a", "-o", "q.png"}),
+              {folder.path(), "", {}});
+  ASSERT_EQ(alone.code, 0) << alone.err;
+  // The whole files: pixels and settings, so that each picture tells how to draw it again.
+  for (const char* number : {"1", "2", "3", "4"})
+    EXPECT_EQ(read_file(folder / (std::string("p-") + number + ".png")),
+              read_file(folder / (std::string("q-") + number + ".png")));
+  EXPECT_NE(read_png(folder / "p-1.png").rgb, read_png(folder / "p-2.png").rgb);
+}
+
+TEST(Txt2Img, VariationsCountTheirOwnSeeds) {
+  const TestFolder folder;
+  const RunResult run = run_cli(draw({"-p", "panda", "-b", "2", "--variation-seed", "30",
+                                      "--variation-strength", "0.5", "-o", "p.png", "--json"}),
+                                {folder.path(), "", {}});
+  ASSERT_EQ(run.code, 0) << run.err;
+  const Json pictures = Json::parse(run.out).at("pictures");
+  for (const size_t i : {0u, 1u}) {
+    EXPECT_EQ(pictures[i].at("seed"), 7);
+    EXPECT_EQ(pictures[i].at("settings").at("variation_seed"), 30 + i);
+  }
+}
+
+TEST(Txt2Img, EmbeddingsStandInPrompts) {
+  const TestFolder folder;
+  const std::string fixture =
+      std::string(TT_FIXTURES) + "/pipelines/four-level-embeddings/embeddings";
+  const auto drawn = [&](const char* file, const std::vector<std::string>& more) {
+    std::vector<std::string> all = {
+        "txt2img", "-m",      std::string(TT_FIXTURES) + "/models/four-level",
+        "-p",      "a brush", "-s",
+        "1",       "--steps", "2",
+        "--json",  "-o",      file};
+    all.insert(all.end(), more.begin(), more.end());
+    const RunResult run = run_cli(all, {folder.path(), "", {}});
+    EXPECT_EQ(run.code, 0) << run.err;
+    return run;
+  };
+  const RunResult run = drawn("a.png", {"--embeddings", fixture});
+  EXPECT_EQ(run.err, "");
+  EXPECT_EQ(Json::parse(run.out).at("settings").at("embeddings"), "embeddings");
+  drawn("b.png", {});
+  EXPECT_NE(read_png(folder / "a.png").rgb, read_png(folder / "b.png").rgb);
+  // Of another family: drawn as words, and said so.
+  const RunResult other =
+      drawn("c.png",
+            {"--embeddings", std::string(TT_FIXTURES) + "/pipelines/sdxl-embeddings/embeddings"});
+  EXPECT_NE(other.err.find("warning"), std::string::npos);
+  EXPECT_NE(other.err.find("brush.safetensors"), std::string::npos) << other.err;
+  EXPECT_EQ(other.err.find("mist.safetensors"), std::string::npos) << "not in the prompt";
+  EXPECT_EQ(read_png(folder / "b.png").rgb, read_png(folder / "c.png").rgb);
+}
+
 TEST(Txt2Img, GridIsOneSheetOfAllCombinations) {
   const TestFolder folder;
   const RunResult run = run_cli(
@@ -189,6 +252,9 @@ TEST(Txt2Img, WrongGridsAreRefusedBeforeLoading) {
                                                        {"--grid", "steps=1,x"},
                                                        {"--grid", "steps=1", "steps=2"},
                                                        {"--grid", "steps=1", "--count", "2"},
+                                                       {"--grid", "steps=1", "-b", "2"},
+                                                       {"-b", "0"},
+                                                       {"-b", "65"},
                                                        {"--count", "0"}};
   for (const auto& flags : wrong) {
     std::vector<std::string> all = {"txt2img", "-m", "/nonexistent", "-p", "x"};

@@ -55,6 +55,8 @@ TextToImageRequest request_of(const JsonObject& c) {
   return {.prompt = c.text("prompt"),
           .negative_prompt =
               c.has("negative_prompt") ? std::optional(c.text("negative_prompt")) : std::nullopt,
+          .prompt_2 = c.has("prompt_2") ? c.text("prompt_2") : "",
+          .negative_prompt_2 = c.has("negative_prompt_2") ? c.text("negative_prompt_2") : "",
           .width_px = static_cast<int>(c.integer("width", 1, 4096)),
           .height_px = static_cast<int>(c.integer("height", 1, 4096)),
           .steps = static_cast<int>(c.integer("steps", 1, 1000)),
@@ -71,7 +73,9 @@ TextToImageRequest request_of(const JsonObject& c) {
 
 TextToImageResult draw(const DiffusionModel& model, const TextToImageRequest& request,
                        const DiffusionModel* refiner = nullptr) {
-  return text_to_image(model, resolve_settings(model, request, refiner), RunContext(), refiner);
+  return std::move(
+      text_to_images(model, resolve_settings(model, request, refiner), RunContext(), refiner)
+          .front());
 }
 
 TEST_P(Pictures, MatchTheReferencePipeline) {
@@ -85,7 +89,11 @@ TEST_P(Pictures, MatchTheReferencePipeline) {
     const std::string name = c.text("name");
     std::optional<DiffusionModel> refiner;
     if (c.has("refiner")) refiner.emplace(load(c.text("refiner")));
-    const Image image = draw(model, request_of(c), refiner ? &*refiner : nullptr).image;
+    TextToImageRequest request = request_of(c);
+    if (index.contains("embeddings"))
+      request.embeddings =
+          std::filesystem::path(TT_SOURCE_DIR) / index["embeddings"].get<std::string>();
+    const Image image = draw(model, request, refiner ? &*refiner : nullptr).image;
     const Tensor expected = pictures.raw(name);
     ASSERT_EQ(static_cast<int64_t>(image.rgb.size()), expected.numel()) << name;
     double sum = 0, worst = 0;
@@ -138,7 +146,7 @@ TEST_P(Pipeline, CancelStopsWithinOneStep) {
     EXPECT_NE(p.stage, Stage::kDecode);
   };
   try {
-    text_to_image(model_, resolve_settings(model_, request_), context);
+    text_to_images(model_, resolve_settings(model_, request_), context);
     ADD_FAILURE() << "drew a cancelled picture";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kCancelled);
@@ -150,7 +158,7 @@ TEST_P(Pipeline, DeadlineStopsTheRun) {
   RunContext context;
   context.deadline = RunContext::Clock::now();
   try {
-    text_to_image(model_, resolve_settings(model_, request_), context);
+    text_to_images(model_, resolve_settings(model_, request_), context);
     ADD_FAILURE() << "drew a picture past its deadline";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kDeadlineExceeded);
@@ -186,6 +194,8 @@ TEST_P(Pipeline, RefusesWrongRequestsBeforeAnyWork) {
                  [](auto& r) { r.size_conditioning.aesthetic_score = INFINITY; });
   expect_refused("euler_a", [](auto& r) { r.sampler = "eular_a"; });
   expect_refused("scheduler", [](auto& r) { r.scheduler = "karas"; });
+  expect_refused("batch_size", [](auto& r) { r.batch_size = 0; });
+  expect_refused("batch_size", [](auto& r) { r.batch_size = 65; });
   expect_refused("rng", [](auto& r) { r.rng = "dice"; });
 }
 

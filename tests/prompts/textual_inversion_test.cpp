@@ -177,6 +177,62 @@ TEST_F(EmbeddingInPrompt, NamesAreWholeWordsTheLongestFirst) {
             (std::vector<float>{1, 1.5f, 1.5f, 1.5f, 1.5f, 1}));
 }
 
+TEST_F(EmbeddingInPrompt, PlainTextFindsNamesAnywhereAsDiffusers) {
+  const auto placed = [&](const char* text) { return places(windows(text, PromptSyntax::kPlain)); };
+  EXPECT_EQ(placed("infrared's"), places(windows("infra red 's", PromptSyntax::kPlain)));
+  EXPECT_NE(placed("infrared's"), "");
+  EXPECT_EQ(placed("RED red"), "0/1:1.0 0/2:1.0");
+  EXPECT_EQ(placed("a RED-style sun"), "0/2:0.0 0/3:0.1 0/4:0.2") << "the longest name";
+  EXPECT_EQ(placed("<R>"), "0/1:1.0");
+  EXPECT_EQ(placed("red-style_2 a"), "0/1:0.2") << "one vector by its own name";
+
+  // Ids beyond the vocabulary, in the registry's order, as the reference adds them.
+  const auto first = static_cast<int32_t>(tokenizer().vocabulary_size());
+  const PromptWindows named = windows("red red-style", PromptSyntax::kPlain);
+  EXPECT_EQ(
+      std::vector<int32_t>(named.windows[0].ids.begin() + 1, named.windows[0].ids.begin() + 5),
+      (std::vector<int32_t>{first + 3, first, first + 1, first + 2}));
+  EXPECT_EQ(windows("a sun", PromptSyntax::kPlain).windows[0].ids,
+            tokenizer().encode_window("a sun").ids);
+
+  // Cut at the window's end, even inside an embedding.
+  std::string text;
+  for (int i = 0; i < 74; ++i) text += "a ";
+  const PromptWindows cut = windows(text + "red-style", PromptSyntax::kPlain);
+  EXPECT_EQ(places(cut), "0/75:0.0");
+  EXPECT_TRUE(cut.truncated);
+}
+
+TEST(MentionedNames, MissNothingThatATokenizerCouldFind) {
+  const MentionedNames names({"a Red-Style house", "by MC. \u212Aelvin  style", "caf\u00E9"});
+  for (const char* name : {"red-style", "RED - style", "house", "ouse", "Kelvin style", "mc.kelvin",
+                           "cafe\u0301", "a"})
+    EXPECT_TRUE(names.may_hold(name)) << name;
+  for (const char* name : {"red_style", "houseby", "cafe", "dog"})
+    EXPECT_FALSE(names.may_hold(name)) << name;
+  const std::string much(MentionedNames::kMaxBytes + 1, 'a');
+  EXPECT_TRUE(MentionedNames({much}).may_hold("dog")) << "too much to search through";
+}
+
+TEST(EmbeddingRegistry, KeepsOnlyWhatIsMentioned) {
+  const TemporaryFolder folder;
+  folder.write("cat.safetensors", embedding_file("emb_params", 1, 4));
+  folder.write("dog.safetensors", embedding_file("<hound>", 2, 4));
+  folder.write("fish.safetensors", embedding_file("emb_params", 1, 4));
+  folder.write("cow.safetensors", embedding_file("emb_params", 1, 5));
+  folder.write("pig.safetensors", embedding_file("emb_params", 1, 5));
+  const MentionedNames mentioned({"A CAT, a <hound> and a cow"});
+  EmbeddingRegistry registry({.width = 4, .mentioned = mentioned});
+  registry.add(folder.path());
+  ASSERT_EQ(registry.embeddings().size(), 2u);
+  EXPECT_NE(registry.find("cat"), nullptr);
+  EXPECT_NE(registry.find("<hound>"), nullptr);
+  ASSERT_EQ(registry.skipped().size(), 1u) << "pig is refused, too, but nobody asked for it";
+  EXPECT_NE(registry.skipped()[0].find("cow"), std::string::npos);
+  expect_error(ErrorKind::kUnsupported, {"pig", "[n,4]"},
+               [&] { registry.add(folder.path() / "pig.safetensors"); });
+}
+
 TEST_F(EmbeddingInPrompt, ComfyNeedsThePrefix) {
   const auto c = PromptSyntax::kComfy;
   EXPECT_EQ(places(windows("a red sun", c)), "");
@@ -196,13 +252,6 @@ TEST_F(EmbeddingInPrompt, IsNotCutAndMovesWithItsComma) {
   const PromptWindows moved = windows(text, PromptSyntax::kA1111);
   EXPECT_EQ(places(moved), "1/1:0.0 1/2:0.1 1/3:0.2");
   EXPECT_EQ(moved.windows[0].words, 71);
-
-  const auto overrides = token_overrides(moved, registry_, 4);
-  ASSERT_EQ(overrides.size(), 3u);
-  EXPECT_EQ(overrides[2].row, 5);
-  EXPECT_EQ(overrides[2].position, 3);
-  EXPECT_EQ(std::vector<float>(overrides[2].vector.begin(), overrides[2].vector.end()),
-            (std::vector<float>{4, 5}));
 }
 
 }  // namespace

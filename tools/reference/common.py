@@ -53,6 +53,8 @@ SIZE_KEYS = {
     "crops_coords_top_left": "--crop",
     "target_size": "--target-size",
 }
+# Arguments that go to the pipeline as they are.
+PLAIN_KEYS = ("guidance_rescale", "clip_skip", "prompt_2", "negative_prompt_2")
 # The samplers that also know Karras' spacing of noise levels.
 KARRAS_SAMPLERS = ("euler", "dpmpp_2m")
 
@@ -110,7 +112,7 @@ def draw(pipe, case):
     """
     # [height, width] each, for pipelines with size conditioning.
     more = {key: tuple(case[key]) for key in SIZE_KEYS if key in case}
-    more.update({key: case[key] for key in ("guidance_rescale", "clip_skip") if key in case})
+    more.update({key: case[key] for key in PLAIN_KEYS if key in case})
     pipe.scheduler = make_scheduler(pipe, case["sampler"], case["scheduler"])
     shared = {
         "prompt": case["prompt"],

@@ -73,11 +73,38 @@ ClipTextModel::ClipTextModel(const WeightScope& w, const ClipTextConfig& c, Pool
                              nn::Linear::Options{.bias = false});
 }
 
-Tensor ClipTextModel::embed(const Tensor& ids) const {
+Tensor ClipTextModel::token_embeddings(const Tensor& ids,
+                                       std::span<const TokenOverride> overrides) const {
+  if (overrides.empty()) return token_embedding_.forward(ids);
+  const Tensor host_ids = ops::to_host(ids);
+  const std::span<const int32_t> given = host_ids.span<int32_t>();
+  std::vector<int32_t> known(given.begin(), given.end());
+  const auto place_of = [&](const TokenOverride& o) {
+    return static_cast<size_t>(o.row * ids.dim(1) + o.position);
+  };
+  for (const TokenOverride& o : overrides) {
+    TT_REQUIRE(o.row >= 0 && o.row < ids.dim(0) && o.position >= 0 && o.position < ids.dim(1),
+               "clip_text", "an override must lie in the ids ", ids.shape(), ", got row ", o.row,
+               ", position ", o.position);
+    TT_REQUIRE(static_cast<int64_t>(o.vector.size()) == traits_.width, "clip_text",
+               "an override must have ", traits_.width, " numbers, got ", o.vector.size());
+    known[place_of(o)] = 0;  // any id of the vocabulary: its row is written over
+  }
+  const Tensor looked_up = ops::to_host(
+      token_embedding_.forward(host_tensor(ids.shape(), std::span<const int32_t>(known))));
+  Tensor tokens = host_tensor(looked_up.shape(), looked_up.span<float>());
+  for (const TokenOverride& o : overrides)
+    std::copy(o.vector.begin(), o.vector.end(),
+              tokens.mutable_span<float>().begin() +
+                  static_cast<std::ptrdiff_t>(place_of(o) * o.vector.size()));
+  return ops::to_device(tokens, ids.device());
+}
+
+Tensor ClipTextModel::embed(const Tensor& ids, std::span<const TokenOverride> overrides) const {
   std::vector<int32_t> positions(static_cast<size_t>(ids.numel()));
   for (size_t i = 0; i < positions.size(); ++i)
     positions[i] = static_cast<int32_t>(static_cast<int64_t>(i) % ids.dim(1));
-  const Tensor tokens = token_embedding_.forward(ids);
+  const Tensor tokens = token_embeddings(ids, overrides);
   const Tensor places =
       position_embedding_.forward(host_tensor(ids.shape(), std::span<const int32_t>(positions)));
   return ops::add(tokens, places);
@@ -112,7 +139,7 @@ TextFeatures ClipTextModel::encode(const Tensor& ids, const TextOptions& options
   const size_t wanted = layers_.size() - static_cast<size_t>(options.skipped_layers);
   // Features that end early need the layers after them only for pooling.
   const size_t run = text_projection_ ? layers_.size() : wanted;
-  Tensor h = embed(ids);
+  Tensor h = embed(ids, options.overrides);
   nn::trace(trace, "embeddings", h);
   TextFeatures features{.hidden = h};
   for (size_t i = 0; i < run; ++i) {

@@ -38,7 +38,8 @@ class ClipTextModel final : public TextEncoder {
 
  private:
   struct Layer;
-  Tensor embed(const Tensor& ids) const;
+  Tensor embed(const Tensor& ids, std::span<const TokenOverride> overrides) const;
+  Tensor token_embeddings(const Tensor& ids, std::span<const TokenOverride> overrides) const;
   /// The features of each row at its end-of-text token, projected. `last` [B,S,E] is normalised.
   Tensor pool(const Tensor& last, const Tensor& ids) const;
 
