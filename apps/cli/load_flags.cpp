@@ -5,8 +5,8 @@ namespace tintype::cli {
 void add_load_flags(CLI::App& command, LoadOptions& options) {
   command
       .add_option("--tokenizer", options.tokenizers,
-                  "Single files only: folder with vocab.json and merges.txt; twice when SDXL's two "
-                  "text encoders have different ones")
+                  "Single files only: folder with vocab.json and merges.txt (default: CLIP's own "
+                  "vocabulary); twice when SDXL's two text encoders have different ones")
       ->type_name("FOLDER")
       ->expected(1)
       ->take_all();

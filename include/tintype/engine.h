@@ -21,12 +21,13 @@ struct EngineOptions {
   std::string device = "cpu";  ///< "cpu", or "reference" (slow, double precision, for checking)
 };
 
-/// What a checkpoint in a single file leaves open. Folders need none of it.
+/// What a checkpoint in a single file leaves open. Folders say it themselves and refuse it.
 struct LoadOptions {
-  /// Folders with vocab.json and merges.txt, one for each text encoder or one for all.
+  /// Folders with vocab.json and merges.txt, one for each text encoder or one for all; none: CLIP's
+  /// own vocabulary, which the library holds.
   std::vector<std::filesystem::path> tokenizers = {};
   std::filesystem::path vae = {};           ///< file whose autoencoder replaces the checkpoint's
-  std::filesystem::path text_encoder = {};  ///< likewise for the first text encoder
+  std::filesystem::path text_encoder = {};  ///< likewise for CLIP ViT-L or SD 2.x's only encoder
   std::string prediction_type = {};         ///< "epsilon" or "v_prediction" where names do not tell
 };
 

@@ -1,5 +1,6 @@
 #include "pipelines/diffusion_model.h"
 
+#include "base/check.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "pipelines/single_file_layout.h"
@@ -62,6 +63,19 @@ std::vector<CheckpointLayout::TextTower> locate_text_towers(const JsonObject& in
     towers.push_back(
         {ClipTokenizer::load(folder / "tokenizer_2"), locate(index, folder, "text_encoder_2")});
   return towers;
+}
+
+/// A folder says everything itself; an option that would do nothing is refused.
+void require_no_options(const LoadOptions& options) {
+  const auto refuse = [](const char* option, bool given) {
+    TT_REQUIRE(!given, option,
+               "is for checkpoints in one file, this one is a folder, which holds "
+               "its own");
+  };
+  refuse("tokenizer", !options.tokenizers.empty());
+  refuse("vae", !options.vae.empty());
+  refuse("text_encoder", !options.text_encoder.empty());
+  refuse("prediction", !options.prediction_type.empty());
 }
 
 template <typename... What>
@@ -139,6 +153,7 @@ CheckpointLayout CheckpointLayout::read(const fs::path& given, const LoadOptions
     fail(ErrorKind::kNotFound, printable(given.string()),
          "a checkpoint must exist here, found nothing");
   if (!fs::is_directory(given, status)) return read_single_file(path, options);
+  require_no_options(options);
   const fs::path index_path = path / "model_index.json";
   const Json json = read_json_file(index_path, 1u << 20);
   const JsonObject index(json, index_path.string());

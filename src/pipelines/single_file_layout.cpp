@@ -23,16 +23,22 @@ Component component(const char* name, const std::optional<CheckpointPart>& part,
           .open = [source, part = *part] { return component_source(source, part); }};
 }
 
-/// The tokenizer of tower `i`: the one given for it, or the only one. OpenCLIP's towers were
-/// trained with id 0 as padding, OpenAI's with the end mark; a tokenizer named for its tower knows.
-ClipTokenizer tokenizer_for(const LoadOptions& options, size_t i, bool open_clip,
-                            const Source& source) {
+/// The tokenizer of tower `i`: the one given for it, the only one given, or CLIP's own. OpenCLIP's
+/// towers were trained with id 0 as padding, OpenAI's with the end mark; a tokenizer named for its
+/// tower knows.
+ClipTokenizer tokenizer_for(const LoadOptions& options, size_t i, const Component& encoder) {
   const auto& folders = options.tokenizers;
-  if (folders.empty())
-    fail(ErrorKind::kInvalidArgument, source->origin(),
-         "a single file holds no tokenizer: name one, a folder with vocab.json and merges.txt "
+  const bool open_clip = encoder.config.value("hidden_act", "") != "quick_gelu";
+  const ClipTokenizer tokenizer =
+      folders.empty() ? ClipTokenizer::openai()
+                      : ClipTokenizer::load(folders[std::min(i, folders.size() - 1)]);
+  const int64_t known = encoder.config.value("vocab_size", tokenizer.vocabulary_size());
+  if (folders.empty() && known < tokenizer.vocabulary_size())
+    fail(ErrorKind::kInvalidArgument, encoder.config_origin,
+         "without a tokenizer it must know the ", tokenizer.vocabulary_size(),
+         " tokens of CLIP, it knows ", known,
+         "; name the one it was trained with, a folder with vocab.json and merges.txt "
          "(--tokenizer FOLDER)");
-  const ClipTokenizer tokenizer = ClipTokenizer::load(folders[std::min(i, folders.size() - 1)]);
   const bool its_own = folders.size() > 1 && i < folders.size();
   return open_clip && !its_own ? tokenizer.with_pad_id(0) : tokenizer;
 }
@@ -42,6 +48,10 @@ std::vector<CheckpointLayout::TextTower> text_towers(const SingleFileCheckpoint&
                                                      const LoadOptions& options) {
   std::vector<CheckpointLayout::TextTower> towers;
   const bool two = found.family.text_towers.size() == 2;
+  if (!options.text_encoder.empty() && found.family.text_towers.front().projection)
+    fail(ErrorKind::kInvalidArgument, "text_encoder",
+         "a file of its own replaces the first text encoder, ", source->origin(), " is an ",
+         found.family.name, " and has the second only");
   for (size_t i = 0; i < found.text_encoders.size(); ++i) {
     // SDXL's refiner has a tower in the second place only.
     const bool wanted = found.text_encoders[i] || two || (i == 0 && !found.text_encoders[1]);
@@ -54,8 +64,7 @@ std::vector<CheckpointLayout::TextTower> text_towers(const SingleFileCheckpoint&
     }
     const Component encoder = component(i == 0 ? "text_encoder" : "text_encoder_2", part, from,
                                         "; name a file with one (--text-encoder FILE)");
-    const bool open_clip = encoder.config.value("hidden_act", "") != "quick_gelu";
-    towers.push_back({tokenizer_for(options, towers.size(), open_clip, source), encoder});
+    towers.push_back({tokenizer_for(options, towers.size(), encoder), encoder});
   }
   return towers;
 }
