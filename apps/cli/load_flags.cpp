@@ -20,6 +20,11 @@ void add_load_flags(CLI::App& command, LoadOptions& options) {
       .add_option("--prediction", options.prediction_type,
                   "Single files only: epsilon or v_prediction, where the file does not tell")
       ->type_name("NAME");
+  command
+      .add_option("--timestep-spacing", options.timestep_spacing,
+                  "leading, trailing or linspace instead of the model's own; models distilled to "
+                  "few steps (Turbo, Lightning) need trailing, which a single file does not tell")
+      ->type_name("NAME");
 }
 
 }  // namespace tintype::cli

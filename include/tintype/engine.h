@@ -21,7 +21,8 @@ struct EngineOptions {
   std::string device = "cpu";  ///< "cpu", or "reference" (slow, double precision, for checking)
 };
 
-/// What a checkpoint in a single file leaves open. Folders say it themselves and refuse it.
+/// What a checkpoint in a single file leaves open. Folders say it themselves and refuse all but the
+/// last.
 struct LoadOptions {
   /// Folders with vocab.json and merges.txt, one for each text encoder or one for all; none: CLIP's
   /// own vocabulary, which the library holds.
@@ -29,6 +30,9 @@ struct LoadOptions {
   std::filesystem::path vae = {};           ///< file whose autoencoder replaces the checkpoint's
   std::filesystem::path text_encoder = {};  ///< likewise for CLIP ViT-L or SD 2.x's only encoder
   std::string prediction_type = {};         ///< "epsilon" or "v_prediction" where names do not tell
+  /// "leading", "trailing" or "linspace": which timesteps a run of few steps visits, instead of the
+  /// checkpoint's own spacing. For folders, too. Models distilled to few steps need "trailing".
+  std::string timestep_spacing = {};
 };
 
 /// One network of a checkpoint.

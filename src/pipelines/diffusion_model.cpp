@@ -128,6 +128,25 @@ void require_fit(const DiffusionModel& m) {
              network.added_width, " and the text encoder pools ", m.pooled_width());
 }
 
+CheckpointLayout read_folder(const fs::path& path, const LoadOptions& options) {
+  require_no_options(options);
+  const fs::path index_path = path / "model_index.json";
+  const Json json = read_json_file(index_path, 1u << 20);
+  const JsonObject index(json, index_path.string());
+  CheckpointLayout layout{
+      .name = path.filename().string(),
+      .kind = "folder",
+      .note = {},
+      .traits = PipelineTraits::for_class(index.text("_class_name", "")),
+      .text_towers = locate_text_towers(index, path),
+      .network = locate(index, path, "unet"),
+      .codec = locate(index, path, "vae"),
+      .schedule = NoiseScheduleConfig::from_file(path / "scheduler" / "scheduler_config.json")};
+  if (layout.traits.zero_absent_negative)
+    layout.traits.zero_absent_negative = index.boolean("force_zeros_for_empty_prompt", true);
+  return layout;
+}
+
 }  // namespace
 
 std::vector<std::string> PipelineTraits::class_names() {
@@ -152,22 +171,10 @@ CheckpointLayout CheckpointLayout::read(const fs::path& given, const LoadOptions
   if (!fs::exists(given, status))
     fail(ErrorKind::kNotFound, printable(given.string()),
          "a checkpoint must exist here, found nothing");
-  if (!fs::is_directory(given, status)) return read_single_file(path, options);
-  require_no_options(options);
-  const fs::path index_path = path / "model_index.json";
-  const Json json = read_json_file(index_path, 1u << 20);
-  const JsonObject index(json, index_path.string());
-  CheckpointLayout layout{
-      .name = path.filename().string(),
-      .kind = "folder",
-      .note = {},
-      .traits = PipelineTraits::for_class(index.text("_class_name", "")),
-      .text_towers = locate_text_towers(index, path),
-      .network = locate(index, path, "unet"),
-      .codec = locate(index, path, "vae"),
-      .schedule = NoiseScheduleConfig::from_file(path / "scheduler" / "scheduler_config.json")};
-  if (layout.traits.zero_absent_negative)
-    layout.traits.zero_absent_negative = index.boolean("force_zeros_for_empty_prompt", true);
+  CheckpointLayout layout = fs::is_directory(given, status) ? read_folder(path, options)
+                                                            : read_single_file(path, options);
+  if (!options.timestep_spacing.empty())
+    layout.schedule.timestep_spacing = parse_timestep_spacing(options.timestep_spacing);
   return layout;
 }
 

@@ -69,6 +69,27 @@ std::vector<CheckpointLayout::TextTower> text_towers(const SingleFileCheckpoint&
   return towers;
 }
 
+/// Models distilled to a few steps have the tensors of their base, whose spacing would leave out
+/// the one timestep that they were trained on. Nothing but the name tells; the reference needs to
+/// be told. Returns a sentence that says so, empty when the name is an ordinary one. source
+/// scheduler_config.json of stabilityai/sdxl-turbo, stabilityai/sd-turbo
+std::string settle_distilled(SingleFileCheckpoint& found, const fs::path& file) {
+  std::string name = file.stem().string();
+  for (char& c : name)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  const bool turbo = name.find("turbo") != std::string::npos;
+  const bool lightning = name.find("lightning") != std::string::npos;
+  const TextTowerOptions& first = found.family.text_towers.front();
+  const bool first_generation = first.quick_gelu && found.family.text_towers.size() == 1;
+  if ((!turbo && !lightning) || first_generation || found.prediction_type != "epsilon") return {};
+  const bool ancestral = turbo && found.family.text_towers.size() == 2;
+  found.scheduler["_class_name"] =
+      ancestral ? "EulerAncestralDiscreteScheduler" : "EulerDiscreteScheduler";
+  found.scheduler["timestep_spacing"] = "trailing";
+  return cat("trailing timesteps are assumed, as for models of few steps: the file's name has \"",
+             turbo ? "turbo" : "lightning", "\"; --timestep-spacing overrides it");
+}
+
 }  // namespace
 
 CheckpointLayout read_single_file(const fs::path& file, const LoadOptions& options) {
@@ -76,7 +97,10 @@ CheckpointLayout read_single_file(const fs::path& file, const LoadOptions& optio
   SingleFileCheckpoint found = identify_single_file(*source);
   std::optional<std::string_view> wanted;
   if (!options.prediction_type.empty()) wanted = options.prediction_type;
-  const std::string note = settle_prediction(found, *source, wanted);
+  std::string note = settle_prediction(found, *source, wanted);
+  const std::string distilled = settle_distilled(found, file);
+  if (!note.empty() && !distilled.empty()) note += "; ";
+  note += distilled;
 
   Source vae_source = source;
   std::optional<CheckpointPart> vae = found.vae;

@@ -109,6 +109,41 @@ TEST_F(SingleFileOptions, TextEncoderForARefinerIsRefused) {
             std::string::npos);
 }
 
+TEST_F(SingleFileOptions, DistilledModelsAreToldByTheirNameAndBySayingSo) {
+  const auto read = [&](const char* list, const char* name, const LoadOptions& options = {}) {
+    return CheckpointLayout::read(write(list, name), options);
+  };
+  const auto xl = read("sdxl.original", "sd_xl_Turbo_1.0.safetensors");
+  EXPECT_EQ(xl.schedule.class_name, "EulerAncestralDiscreteScheduler");
+  EXPECT_EQ(xl.schedule.timestep_spacing, TimestepSpacing::kTrailing);
+  EXPECT_NE(xl.note.find("turbo"), std::string::npos) << xl.note;
+
+  const auto sd2 = read("sd21.original", "sd_turbo.safetensors");
+  EXPECT_EQ(sd2.schedule.class_name, "EulerDiscreteScheduler");
+  EXPECT_EQ(sd2.schedule.timestep_spacing, TimestepSpacing::kTrailing);
+
+  const auto lightning = read("sdxl.original", "sdxl_lightning_4step.safetensors");
+  EXPECT_EQ(lightning.schedule.class_name, "EulerDiscreteScheduler");
+  EXPECT_EQ(lightning.schedule.timestep_spacing, TimestepSpacing::kTrailing);
+
+  EXPECT_EQ(read("sdxl.original", "sd_xl_base.safetensors").schedule.timestep_spacing,
+            TimestepSpacing::kLeading);
+  EXPECT_EQ(read("sd15.original", "turbo.safetensors").schedule.timestep_spacing,
+            TimestepSpacing::kLeading);
+  EXPECT_EQ(read("sdxl.original", "a.safetensors", {.timestep_spacing = "trailing"})
+                .schedule.timestep_spacing,
+            TimestepSpacing::kTrailing);
+  EXPECT_EQ(read("sdxl.original", "turbo.safetensors", {.timestep_spacing = "leading"})
+                .schedule.timestep_spacing,
+            TimestepSpacing::kLeading);
+  const fs::path demo = fs::path(TT_SOURCE_DIR) / "models/tintype-emoji-128";
+  EXPECT_EQ(
+      CheckpointLayout::read(demo, {.timestep_spacing = "linspace"}).schedule.timestep_spacing,
+      TimestepSpacing::kLinspace);
+  expect_error(ErrorKind::kInvalidArgument, {"leading, trailing or linspace", "even"},
+               [&] { CheckpointLayout::read(demo, {.timestep_spacing = "even"}); });
+}
+
 TEST_F(SingleFileOptions, FoldersRefuseWhatWouldDoNothing) {
   const fs::path demo = fs::path(TT_SOURCE_DIR) / "models/tintype-emoji-128";
   expect_error(ErrorKind::kInvalidArgument, {"vae"},
