@@ -265,7 +265,10 @@ void add_picture_flags(CLI::App& command, TextToImageRequest& request) {
       },
       "How strongly to follow the prompt (default: 7.5)", "G");
   command
-      .add_option("--sampler", request.sampler, joined(sampler_names()) + " (default: the model's)")
+      .add_option("--sampler", request.sampler,
+                  joined(sampler_names()) +
+                      "; also as galleries write them, with or without a scheduler: \"DPM++ 2M "
+                      "Karras\" (default: the model's)")
       ->type_name("NAME");
   command
       .add_option("--scheduler", request.scheduler,
