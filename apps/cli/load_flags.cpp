@@ -20,6 +20,9 @@ void add_load_flags(CLI::App& command, LoadOptions& options) {
       .add_option("--prediction", options.prediction_type,
                   "Single files only: epsilon or v_prediction, where the file does not tell")
       ->type_name("NAME");
+  command.add_flag("--ema", options.ema,
+                   "Single files only: use the averaged copy of the network that training "
+                   "checkpoints also hold (model_ema.*)");
   command
       .add_option("--timestep-spacing", options.timestep_spacing,
                   "leading, trailing or linspace instead of the model's own; models distilled to "

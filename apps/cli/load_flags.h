@@ -7,7 +7,7 @@
 
 namespace tintype::cli {
 
-/// --tokenizer, --vae, --text-encoder, --prediction, --timestep-spacing
+/// --tokenizer, --vae, --text-encoder, --prediction, --ema, --timestep-spacing
 void add_load_flags(CLI::App& command, LoadOptions& options);
 
 /// What `--model` takes, for help texts.

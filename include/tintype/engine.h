@@ -30,6 +30,8 @@ struct LoadOptions {
   std::filesystem::path vae = {};           ///< file whose autoencoder replaces the checkpoint's
   std::filesystem::path text_encoder = {};  ///< likewise for CLIP ViT-L or SD 2.x's only encoder
   std::string prediction_type = {};         ///< "epsilon" or "v_prediction" where names do not tell
+  /// Use the averaged copy of the network that some training checkpoints also hold (model_ema.*)
+  bool ema = false;
   /// "leading", "trailing" or "linspace": which timesteps a run of few steps visits, instead of the
   /// checkpoint's own spacing. For folders, too. Models distilled to few steps need "trailing".
   std::string timestep_spacing = {};

@@ -76,6 +76,7 @@ void require_no_options(const LoadOptions& options) {
   refuse("vae", !options.vae.empty());
   refuse("text_encoder", !options.text_encoder.empty());
   refuse("prediction", !options.prediction_type.empty());
+  refuse("ema", options.ema);
 }
 
 template <typename... What>

@@ -1,6 +1,7 @@
 #include "pipelines/single_file_layout.h"
 
 #include "base/text.h"
+#include "models/averaged_network.h"
 #include "models/single_file.h"
 #include "weights/gguf.h"
 
@@ -90,17 +91,30 @@ std::string settle_distilled(SingleFileCheckpoint& found, const fs::path& file) 
              turbo ? "turbo" : "lightning", "\"; --timestep-spacing overrides it");
 }
 
+/// What lies in the file and is not used; empty when that is nothing.
+std::string leftovers(const SingleFileCheckpoint& found, const LoadOptions& options) {
+  std::string text;
+  if (found.has_ema && !options.ema)
+    text = "the averaged copy of the network (model_ema.*) is not used, --ema takes it";
+  if (found.unclaimed.empty()) return text;
+  if (!text.empty()) text += "; ";
+  return text + cat(found.unclaimed.size(),
+                    " tensors belong to no part and are not used, the first ",
+                    printable(found.unclaimed.front(), 120));
+}
+
 }  // namespace
 
 CheckpointLayout read_single_file(const fs::path& file, const LoadOptions& options) {
-  const Source source = open_weights_file(file);
+  const Source plain = open_weights_file(file);
+  const Source source = options.ema ? with_averaged_network(plain) : plain;
   SingleFileCheckpoint found = identify_single_file(*source);
   std::optional<std::string_view> wanted;
   if (!options.prediction_type.empty()) wanted = options.prediction_type;
-  std::string note = settle_prediction(found, *source, wanted);
-  const std::string distilled = settle_distilled(found, file);
-  if (!note.empty() && !distilled.empty()) note += "; ";
-  note += distilled;
+  std::string note;
+  for (const std::string& part : {settle_prediction(found, *source, wanted),
+                                  settle_distilled(found, file), leftovers(found, options)})
+    if (!part.empty()) note += (note.empty() ? "" : "; ") + part;
 
   Source vae_source = source;
   std::optional<CheckpointPart> vae = found.vae;
