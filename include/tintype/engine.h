@@ -50,7 +50,7 @@ struct ComponentInfo {
 struct ModelInfo {
   std::string name;      ///< folder name, or the file's without its suffix
   std::string kind;      ///< "folder", or a single file's family: "SD 2.x"
-  std::string note;      ///< what was guessed of a single file; empty when nothing was
+  std::string note;      ///< what was guessed or is not used; empty when nothing was
   std::string pipeline;  ///< "StableDiffusionPipeline"
   std::vector<ComponentInfo> components;
   int default_width_px = 0, default_height_px = 0;

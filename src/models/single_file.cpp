@@ -321,7 +321,7 @@ SingleFileCheckpoint identify_single_file(const TensorSource& source) {
   checkpoint.unet->config["sample_size"] = sample_size_of(family, checkpoint.prediction_type);
   checkpoint.ambiguous_prediction =
       family.text_towers.front().penultimate_only && !velocity && !checkpoint.inpainting;
-  checkpoint.has_ema = NamedShapes(source).any_below("model_ema.");
+  checkpoint.has_ema = NamedShapes(source).any_below("model_ema.diffusion_model");
   checkpoint.unclaimed = unclaimed_names(source, checkpoint);
   return checkpoint;
 }

@@ -143,6 +143,9 @@ CheckpointLayout read_folder(const fs::path& path, const LoadOptions& options) {
       .network = locate(index, path, "unet"),
       .codec = locate(index, path, "vae"),
       .schedule = NoiseScheduleConfig::from_file(path / "scheduler" / "scheduler_config.json")};
+  if (const std::string& used = layout.schedule.class_name; !has_sampler_for_class(used))
+    layout.note = cat("its scheduler class ", used.empty() ? "(absent)" : printable(used, 80),
+                      " is none of ours: name a sampler to draw with it");
   if (layout.traits.zero_absent_negative)
     layout.traits.zero_absent_negative = index.boolean("force_zeros_for_empty_prompt", true);
   return layout;

@@ -178,6 +178,13 @@ TEST(SamplerRegistry, UnknownClassesAreNamedWithTheList) {
     EXPECT_TRUE(mentions(error.what(), "FlowMatchEulerDiscreteScheduler")) << error.what();
     EXPECT_TRUE(mentions(error.what(), "PNDMScheduler")) << error.what();
   }
+  try {
+    sampler_for_class("DPMSolverSinglestepScheduler");
+    ADD_FAILURE() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kUnsupported);
+    EXPECT_TRUE(mentions(error.what(), "the nearest are dpmpp_2m")) << error.what();
+  }
 }
 
 TEST(SamplerRegistry, KeysThatNobodyImplementsAreRefusedOnlyWhereTheyAreRead) {

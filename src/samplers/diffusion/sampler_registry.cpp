@@ -81,6 +81,13 @@ constexpr SchedulerEntry kSchedulers[] = {
 // The checkpoint's own spacing.
 constexpr std::string_view kOwnNames[] = {"automatic", "default", "model"};
 
+/// Classes of diffusers for Stable Diffusion whose rule is not here, and what comes near: the same
+/// equation in other steps.
+constexpr std::pair<std::string_view, std::string_view> kNearestToClass[] = {
+    {"DPMSolverSinglestepScheduler", "dpmpp_2m (multistep) and dpmpp_2s_a (ancestral)"},
+    {"SASolverScheduler", "dpmpp_2m_sde and unipc"},
+    {"IPNDMScheduler", "pndm and lms"}};
+
 std::vector<std::string_view> split(std::string_view text) {
   std::vector<std::string_view> parts;
   while (!text.empty()) {
@@ -264,9 +271,11 @@ std::string sampler_for_class(std::string_view class_name) {
     if (std::find(classes.begin(), classes.end(), e.class_name) == classes.end())
       classes.emplace_back(e.class_name);
   }
+  std::string advice = "choose a sampler by name to run this checkpoint anyway";
+  for (const auto& [known, nearest] : kNearestToClass)
+    if (known == class_name) advice += cat(", the nearest are ", nearest);
   fail(ErrorKind::kUnsupported, "scheduler", "_class_name must be one of ", joined(classes),
-       ", got \"", printable(class_name, 80),
-       "\"; choose a sampler by name to run this checkpoint anyway");
+       ", got \"", printable(class_name, 80), "\"; ", advice);
 }
 
 std::vector<SamplerInfo> diffusion_samplers() {
