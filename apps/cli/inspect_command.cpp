@@ -50,9 +50,9 @@ std::string inspect_text(const ModelInfo& info) {
          "  default size     " + std::to_string(info.default_width_px) + " x " +
          std::to_string(info.default_height_px) + ", sides in multiples of " +
          std::to_string(info.size_multiple_px) + "\n" + "  default sampler  " +
-         info.default_sampler + ", " + info.prediction_type + "\n" + "  memory           " +
-         format_bytes(info.weight_bytes) + " weights, " + format_bytes(info.peak_bytes) +
-         " in all while drawing the default size";
+         (info.default_sampler.empty() ? "none" : info.default_sampler) + ", " +
+         info.prediction_type + "\n" + "  memory           " + format_bytes(info.weight_bytes) +
+         " weights, " + format_bytes(info.peak_bytes) + " in all while drawing the default size";
 }
 
 OrderedJson inspect_json(const ModelInfo& info) {
