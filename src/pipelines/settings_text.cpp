@@ -72,6 +72,7 @@ std::string settings_json(const TextToImageSettings& s) {
                                  {"rng", s.rng},
                                  {"model", s.model_name},
                                  {"prompt_truncated", s.prompt_truncated}};
+  if (s.eta > 0) json["eta"] = s.eta;
   if (s.variation_strength > 0) {
     json["variation_seed"] = s.variation_seed;
     json["variation_strength"] = s.variation_strength;
