@@ -115,19 +115,20 @@ void compare(const Case& s, int repetitions) {
                      w = pattern(s.n * s.c * s.k * s.k, 104729);
   std::vector<float> out(static_cast<size_t>(s.b * s.h * s.w * s.n)), theirs(out.size());
   const int64_t k = s.c * s.k * s.k;
-  float* panels = static_cast<float*>(
+  std::byte* panels = static_cast<std::byte*>(
       std::aligned_alloc(64, static_cast<size_t>(cpu::panels_size(k, s.n)) * sizeof(float)));
   cpu::pack_panels({.data = reinterpret_cast<const std::byte*>(w.data()),
                     .taps = s.k * s.k,
                     .depth = s.c,
                     .columns = s.n},
                    panels);
-  const cpu::ProductArgs args{.rows = {s.b, s.h, s.w, s.c, s.h, s.w, s.k, s.k, 1, s.k / 2, s.k / 2},
-                              .x = x.data(),
-                              .panels = panels,
-                              .columns = s.n,
-                              .epilogue = {},
-                              .out = out.data()};
+  const cpu::ProductArgs args{
+      .rows = {s.b, s.h, s.w, s.c, s.h, s.w, s.h, s.w, s.k, s.k, 1, s.k / 2, s.k / 2},
+      .x = x.data(),
+      .panels = panels,
+      .columns = s.n,
+      .epilogue = {},
+      .out = out.data()};
   DnnlProduct dnnl_product(s, x, w, theirs);
   std::vector<double> our_seconds, their_seconds;
   for (int i = -1; i < repetitions; ++i) {

@@ -45,6 +45,21 @@ uint64_t parse_seed(std::string_view flag, std::string_view text) {
        text);
 }
 
+uint64_t parse_bytes(std::string_view flag, std::string_view text) {
+  constexpr std::string_view kUnits = "kMGT";
+  std::string_view digits = text;
+  double unit = 1;
+  if (!digits.empty() && kUnits.find(digits.back()) != std::string_view::npos) {
+    unit = std::pow(1000.0, static_cast<double>(kUnits.find(digits.back())) + 1);
+    digits.remove_suffix(1);
+  }
+  constexpr double kMost = 9e18;
+  double value = 0;
+  if (!parse_whole(digits, value) || !(value * unit >= 1 && value * unit <= kMost))
+    fail(flag, "a number of bytes such as 6G or 800M", text);
+  return static_cast<uint64_t>(value * unit);
+}
+
 double parse_number(std::string_view flag, std::string_view text, double min, double max) {
   double value = 0;
   if (parse_whole(text, value) && std::isfinite(value) && value >= min && value <= max)

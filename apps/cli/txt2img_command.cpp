@@ -378,6 +378,14 @@ void add_run_flags(CLI::App& command, Txt2ImgOptions& options) {
       ->type_name("NAME")
       ->capture_default_str();
   add_parsed(
+      command, "--memory-limit",
+      [&options](const std::string& text) {
+        options.engine.memory_limit_bytes = parse_bytes("--memory-limit", text);
+      },
+      "Most memory for weights and activations, such as 6G or 800M; large pictures are then "
+      "decoded in bands (default: what the machine has)",
+      "BYTES");
+  add_parsed(
       command, "--deadline",
       [&options](const std::string& text) {
         options.deadline_s = parse_number("--deadline", text, 0, kMaxDeadlineS);

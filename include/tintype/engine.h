@@ -19,6 +19,9 @@ namespace tintype {
 struct EngineOptions {
   int threads = 0;             ///< compute threads; 0 is one per core this process may use
   std::string device = "cpu";  ///< "cpu", or "reference" (slow, double precision, for checking)
+  /// Most memory that the weights and activations of a request may take; pictures whose decoding
+  /// would take more are decoded in bands. 0: what the machine has.
+  uint64_t memory_limit_bytes = 0;
 };
 
 /// What a checkpoint in a single file leaves open. Folders need none of it.

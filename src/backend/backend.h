@@ -47,12 +47,22 @@ struct Epilogue {
 struct Conv2dGeometry {
   int stride = 1;
   int pad_top = 0, pad_left = 0, pad_bottom = 0, pad_right = 0;
+  /// The picture is read as if resized to this first, nearest neighbour (source index
+  /// floor(i * H / height), as PyTorch "nearest"); 0: as it is. No resized copy is made.
+  int64_t resize_height = 0, resize_width = 0;
 };
 
 struct AttentionOptions {
   int heads = 1;
   float scale = 1.0f;   ///< multiplies q k^T
   bool causal = false;  ///< position i sees positions 0..i
+};
+
+struct GroupNormOptions {
+  int groups = 1;
+  float eps = 1e-5f;
+  Activation activation = Activation::kNone;
+  const Tensor* moments = nullptr;  ///< see ops::group_moments; null: those of x
 };
 
 struct WeightedTerm {
@@ -84,7 +94,7 @@ class Backend {
   /// out[..., n] = epilogue(sum_k x[..., k] w[n, k])
   virtual void linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilogue,
                       Tensor& out) const = 0;
-  /// Cross-correlation over [B,H,W,I], zero padded.
+  /// Cross-correlation over [B,H,W,I], resized as the geometry says, zero padded.
   virtual void conv2d(const Tensor& x, const PackedWeight& weight, const Conv2dGeometry& geometry,
                       const Epilogue& epilogue, Tensor& out) const = 0;
   /// q [B,S,H*D], k and v [B,T,H*D] -> [B,S,H*D]
@@ -93,17 +103,17 @@ class Backend {
   /// Over the last axis; weight, bias [C]
   virtual void layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps,
                           Tensor& out) const = 0;
-  /// x [B,...,C], statistics over positions and C/groups channels; weight, bias [C]
-  virtual void group_norm(const Tensor& x, int groups, const Tensor& weight, const Tensor& bias,
-                          float eps, Activation activation, Tensor& out) const = 0;
+  /// x [B,...,C]: mean and variance over positions and C/groups channels -> [B,groups,2]
+  virtual void group_moments(const Tensor& x, Tensor& out) const = 0;
+  /// x [B,...,C], normalised with moments [B,groups,2], or its own when null; weight, bias [C]
+  virtual void group_norm(const Tensor& x, const GroupNormOptions& options, const Tensor& weight,
+                          const Tensor& bias, Tensor& out) const = 0;
   virtual void activation(const Tensor& x, Activation activation, Tensor& out) const = 0;
   /// x [..., 2C] -> x[..., :C] * gelu(x[..., C:])
   virtual void geglu(const Tensor& x, Tensor& out) const = 0;
   /// out = sum_i weight_i * tensor_i, all of one shape, summed in the order given
   virtual void weighted_sum(std::span<const WeightedTerm> terms, Tensor& out) const = 0;
   virtual void concat_last(const Tensor& a, const Tensor& b, Tensor& out) const = 0;
-  /// x [B,H,W,C] -> out [B,H',W',C], source index floor(i * H / H')
-  virtual void upsample_nearest(const Tensor& x, Tensor& out) const = 0;
   /// table [V,E], ids [...] i32 in 0..V-1 -> [..., E]
   virtual void embedding(const Tensor& table, const Tensor& ids, Tensor& out) const = 0;
 };

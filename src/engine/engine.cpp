@@ -17,13 +17,12 @@ constexpr int kMaxThreads = 1024;
 
 class ResidentModel final : public Model {
  public:
-  ResidentModel(const CheckpointLayout& layout, Device device, const RunContext& context);
+  ResidentModel(const CheckpointLayout& layout, Device device, uint64_t memory_limit_bytes,
+                const RunContext& context);
   const ModelInfo& info() const override { return info_; }
   const DiffusionModel& model() const { return model_; }
-  /// What a picture would take on top of nothing. The meta twin costs no memory to keep.
-  uint64_t peak_bytes(const PictureSize& size) const {
-    return predict_memory(meta_.model, meta_.weight_bytes, size).peak_bytes;
-  }
+  /// The model in shapes alone, for predictions; costs no memory to keep.
+  const DiffusionModel& meta() const { return meta_.model; }
 
  private:
   MetaModel meta_;
@@ -60,10 +59,9 @@ ModelInfo describe(const CheckpointLayout& layout, const MetaModel& meta) {
                  .prediction_type = std::string(to_string(model.schedule.prediction_type)),
                  .weight_bytes = meta.weight_bytes,
                  .peak_bytes = 0};
-  info.peak_bytes =
-      predict_memory(model, meta.weight_bytes,
-                     {.width_px = info.default_width_px, .height_px = info.default_height_px})
-          .peak_bytes;
+  info.peak_bytes = meta.weight_bytes + predict_memory(model, {.width_px = info.default_width_px,
+                                                               .height_px = info.default_height_px})
+                                            .peak_bytes();
   return info;
 }
 
@@ -73,18 +71,18 @@ uint64_t physical_memory_bytes() {
 }
 
 /// An allocation that the system grants and cannot back ends the process; a number says why
-/// instead.
-void require_memory(const char* where, uint64_t needed, const auto&... what) {
-  const uint64_t available = physical_memory_bytes();
-  if (available && needed > available)
-    fail(ErrorKind::kOutOfMemory, where, what..., " needs ", needed >> 20,
-         " MiB with the weights, this machine has ", available >> 20, " MiB");
+/// instead. The machine's memory is the limit where none was set.
+uint64_t limit_or_machine(uint64_t limit_bytes) {
+  return limit_bytes ? limit_bytes : physical_memory_bytes();
 }
 
 ResidentModel::ResidentModel(const CheckpointLayout& layout, Device device,
-                             const RunContext& context)
+                             uint64_t memory_limit_bytes, const RunContext& context)
     : meta_(load_meta_model(layout)), info_(describe(layout, meta_)), model_([&] {
-        require_memory("load", meta_.weight_bytes, info_.name);
+        const uint64_t limit = limit_or_machine(memory_limit_bytes);
+        if (limit && meta_.weight_bytes > limit)
+          fail(ErrorKind::kOutOfMemory, info_.name, "the weights take ",
+               meta_.weight_bytes / 1'000'000, " MB, the limit is ", limit / 1'000'000, " MB");
         return DiffusionModel::load(layout, device, context);
       }()) {}
 
@@ -103,7 +101,8 @@ std::shared_ptr<const Model> Engine::load(const std::filesystem::path& path,
                                           const LoadOptions& options) const {
   const Device device = parse_device(options_.device);
   backend_for(Device::kCpu).use_threads(options_.threads);
-  return std::make_shared<ResidentModel>(CheckpointLayout::read(path, options), device, context);
+  return std::make_shared<ResidentModel>(CheckpointLayout::read(path, options), device,
+                                         options_.memory_limit_bytes, context);
 }
 
 TextToImageResult Engine::text_to_image(const Model& model, const TextToImageRequest& request,
@@ -114,16 +113,19 @@ TextToImageResult Engine::text_to_image(const Model& model, const TextToImageReq
              "the models must come from Engine::load");
   const DiffusionModel* refining = second ? &second->model() : nullptr;
   const TextToImageSettings settings = resolve_settings(resident->model(), request, refining);
-  const PictureSize size{.width_px = settings.width_px,
-                         .height_px = settings.height_px,
-                         .guidance = settings.guidance_scale > 1.0f};
-  uint64_t needed = resident->peak_bytes(size);
-  if (second)  // the weights of both stay, the larger run decides on the rest
-    needed = std::max(needed + second->info().weight_bytes,
-                      second->peak_bytes(size) + resident->info().weight_bytes);
-  require_memory("text_to_image", needed, "a picture of ", size.width_px, "x", size.height_px);
+  DecodeBands bands;
+  if (const uint64_t limit = limit_or_machine(options_.memory_limit_bytes)) {
+    const PictureSize size{.width_px = settings.width_px,
+                           .height_px = settings.height_px,
+                           .guidance = settings.guidance_scale > 1.0f};
+    // The weights of both models stay; the last one decodes.
+    const uint64_t weights =
+        resident->info().weight_bytes + (second ? second->info().weight_bytes : 0);
+    bands = fitting_bands(resident->meta(), size, weights, limit);
+    if (second) bands = fitting_bands(second->meta(), size, weights, limit);
+  }
   backend_for(Device::kCpu).use_threads(options_.threads);
-  return tintype::text_to_image(resident->model(), settings, context, refining);
+  return tintype::text_to_image(resident->model(), settings, context, refining, bands);
 }
 
 ModelInfo inspect(const std::filesystem::path& path, const LoadOptions& options) {

@@ -65,6 +65,14 @@ class DenoisingNetwork {
                          const nn::Trace* trace = nullptr) const = 0;
 };
 
+/// How a picture is decoded in bands of rows. The bands overlap by as much as the filters see and
+/// the norms' moments are those of the whole picture, so there are no seams; the price is one pass
+/// over the bands for every norm in them (nn::BandMoments).
+struct DecodeBands {
+  int64_t whole_levels = 0;  ///< levels before the first that is banded; below Traits::levels
+  int64_t rows = 0;          ///< rows of a band at the last whole level's size; 0: no bands
+};
+
 /// Pictures to latents and back. Pictures [B,H,W,3] in -1..1.
 class LatentCodec {
  public:
@@ -72,11 +80,14 @@ class LatentCodec {
     int64_t latent_channels = 4;
     int64_t factor = 8;           ///< pixels per latent, each way
     float scaling_factor = 1.0f;  ///< the denoising network's latents are the codec's times this
+    int64_t levels = 1;           ///< sizes that decoding goes through, each twice the last
   };
   virtual ~LatentCodec() = default;
   virtual const Traits& traits() const = 0;
   /// Unscaled latents [B,h,w,C] -> picture [B,h*factor,w*factor,3]
   virtual Tensor decode(const Tensor& latents, const nn::Trace* trace = nullptr) const = 0;
+  /// The same picture with less memory and more time; see DecodeBands. Latents of one picture.
+  virtual Tensor decode_in_bands(const Tensor& latents, const DecodeBands& bands) const = 0;
   /// Picture -> mean and log-variance of the unscaled latents, [B,h,w,2C]
   virtual Tensor encode_moments(const Tensor& picture, const nn::Trace* trace = nullptr) const = 0;
 };

@@ -48,7 +48,15 @@ Conv2d::Conv2d(const WeightScope& w, int64_t in_channels, int64_t out_channels, 
 }
 
 Tensor Conv2d::forward(const Tensor& x, const Fused& fused) const {
-  return ops::conv2d(x, *weight_, geometry_,
+  return forward_resized(x, 0, 0, fused);
+}
+
+Tensor Conv2d::forward_resized(const Tensor& x, int64_t height, int64_t width,
+                               const Fused& fused) const {
+  Conv2dGeometry geometry = geometry_;
+  geometry.resize_height = height;
+  geometry.resize_width = width;
+  return ops::conv2d(x, *weight_, geometry,
                      {.bias = &bias_,
                       .image_bias = fused.image_bias,
                       .activation = fused.activation,
@@ -68,8 +76,14 @@ GroupNorm::GroupNorm(const WeightScope& w, int groups, int64_t channels, float e
       weight_(parameter(w, "weight", channels)),
       bias_(parameter(w, "bias", channels)) {}
 
-Tensor GroupNorm::forward(const Tensor& x, Activation activation) const {
-  return ops::group_norm(x, groups_, weight_, bias_, eps_, activation);
+Tensor GroupNorm::forward(const Tensor& x, Activation activation, BandMoments* bands) const {
+  const Tensor moments = bands ? bands->next(x, groups_) : Tensor();
+  return ops::group_norm(x,
+                         {.groups = groups_,
+                          .eps = eps_,
+                          .activation = activation,
+                          .moments = bands ? &moments : nullptr},
+                         weight_, bias_);
 }
 
 Embedding::Embedding(const WeightScope& w, int64_t count, int64_t width)

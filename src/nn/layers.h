@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "nn/band_moments.h"
 #include "ops/ops.h"
 #include "weights/weights.h"
 
@@ -42,6 +43,9 @@ class Conv2d {
   Conv2d(const WeightScope& w, int64_t in_channels, int64_t out_channels, int64_t kernel,
          const Conv2dGeometry& geometry);
   Tensor forward(const Tensor& x, const Fused& fused = {}) const;
+  /// Over x resized to `height` x `width`, nearest neighbour; see Conv2dGeometry.
+  Tensor forward_resized(const Tensor& x, int64_t height, int64_t width,
+                         const Fused& fused = {}) const;
 
  private:
   Conv2dGeometry geometry_;
@@ -67,7 +71,9 @@ class LayerNorm {
 class GroupNorm {
  public:
   GroupNorm(const WeightScope& w, int groups, int64_t channels, float eps);
-  Tensor forward(const Tensor& x, Activation activation = Activation::kNone) const;
+  /// `bands`: x is a band of a picture; null: x is all of it.
+  Tensor forward(const Tensor& x, Activation activation = Activation::kNone,
+                 BandMoments* bands = nullptr) const;
 
  private:
   int groups_;

@@ -23,7 +23,9 @@ class ResnetBlock2D {
 
   /// x [B,H,W,Cin] -> [B,H,W,Cout]. `activated_temb` [B,temb] is the time embedding after the
   /// activation, which all blocks share; null in autoencoders.
-  Tensor forward(const Tensor& x, const Tensor* activated_temb = nullptr) const;
+  /// `bands` as in GroupNorm.
+  Tensor forward(const Tensor& x, const Tensor* activated_temb = nullptr,
+                 BandMoments* bands = nullptr) const;
 
  private:
   Activation activation_;
@@ -52,7 +54,7 @@ class Upsample2D {
   Upsample2D(const WeightScope& w, int64_t channels)
       : conv_(w / "conv", channels, channels, 3, same_padding(1)) {}
   Tensor forward(const Tensor& x, int64_t height, int64_t width) const {
-    return conv_.forward(ops::upsample_nearest(x, height, width));
+    return conv_.forward_resized(x, height, width);
   }
 
  private:

@@ -24,13 +24,34 @@ Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, flo
   return out;
 }
 
-Tensor group_norm(const Tensor& x, int groups, const Tensor& weight, const Tensor& bias, float eps,
-                  Activation activation) {
-  check_affine(x, weight, bias, eps, "group_norm");
-  TT_REQUIRE(groups >= 1 && x.dim(-1) % groups == 0, "group_norm",
-             "groups must divide C=", x.dim(-1), ", got ", groups);
+namespace {
+
+void require_groups(const Tensor& x, int groups, const char* op) {
+  TT_REQUIRE(groups >= 1 && x.dim(-1) % groups == 0, op, "groups must divide C=", x.dim(-1),
+             ", got ", groups);
+}
+
+}  // namespace
+
+Tensor group_moments(const Tensor& x, int groups) {
+  require_f32(x, "group_moments", "x");
+  TT_REQUIRE(x.rank() >= 2 && x.numel() > 0, "group_moments",
+             "x must be [B,...,C] and not empty, got ", x.shape());
+  require_groups(x, groups, "group_moments");
+  Tensor out = empty_like(x, Shape{x.dim(0), groups, 2});
+  backend_for(x.device()).group_moments(x, out);
+  return out;
+}
+
+Tensor group_norm(const Tensor& x, const GroupNormOptions& options, const Tensor& weight,
+                  const Tensor& bias) {
+  check_affine(x, weight, bias, options.eps, "group_norm");
+  require_groups(x, options.groups, "group_norm");
+  if (options.moments)
+    require_operand(x, *options.moments, Shape{x.dim(0), options.groups, 2}, "group_norm",
+                    "moments");
   Tensor out = empty_like(x, x.shape());
-  backend_for(x.device()).group_norm(x, groups, weight, bias, eps, activation, out);
+  backend_for(x.device()).group_norm(x, options, weight, bias, out);
   return out;
 }
 

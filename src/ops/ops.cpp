@@ -70,8 +70,12 @@ Tensor conv2d(const Tensor& x, const PackedWeight& weight, const Conv2dGeometry&
   TT_REQUIRE(g.stride >= 1, "conv2d", "stride must be at least 1, got ", g.stride);
   TT_REQUIRE(g.pad_top >= 0 && g.pad_left >= 0 && g.pad_bottom >= 0 && g.pad_right >= 0, "conv2d",
              "padding must not be negative");
-  const int64_t height = x.dim(1) + g.pad_top + g.pad_bottom,
-                width = x.dim(2) + g.pad_left + g.pad_right;
+  TT_REQUIRE((g.resize_height > 0) == (g.resize_width > 0) && g.resize_height >= 0 &&
+                 (!g.resize_height || (x.dim(1) > 0 && x.dim(2) > 0)),
+             "conv2d", "a resize needs a height, a width and pixels to resize, got ", x.shape(),
+             " to ", g.resize_height, "x", g.resize_width);
+  const int64_t height = (g.resize_height ? g.resize_height : x.dim(1)) + g.pad_top + g.pad_bottom,
+                width = (g.resize_width ? g.resize_width : x.dim(2)) + g.pad_left + g.pad_right;
   TT_REQUIRE(height >= w[2] && width >= w[3], "conv2d", "the padded picture ", height, "x", width,
              " must hold the ", w[2], "x", w[3], " filter");
   Tensor out = empty_like(
@@ -135,16 +139,6 @@ Tensor concat_first(const Tensor& a, const Tensor& b) {
   // Rows of the first axis lie one after the other, so this is the last-axis join of flat rows.
   const Tensor joined = concat_last(a.reshape(Shape{1, a.numel()}), b.reshape(Shape{1, b.numel()}));
   return joined.reshape(a.shape().with(0, a.dim(0) + b.dim(0)));
-}
-
-Tensor upsample_nearest(const Tensor& x, int64_t height, int64_t width) {
-  require_f32(x, "upsample_nearest", "x");
-  TT_REQUIRE(x.rank() == 4, "upsample_nearest", "x must be [B,H,W,C], got ", x.shape());
-  TT_REQUIRE(height >= 1 && width >= 1 && x.dim(1) >= 1 && x.dim(2) >= 1, "upsample_nearest",
-             "sizes must be at least 1, got ", x.shape(), " to ", height, "x", width);
-  Tensor out = empty_like(x, Shape{x.dim(0), height, width, x.dim(3)});
-  backend_for(x.device()).upsample_nearest(x, out);
-  return out;
 }
 
 Tensor embedding(const Tensor& table, const Tensor& ids) {

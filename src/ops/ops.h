@@ -22,7 +22,8 @@ Tensor cast(const Tensor& x, DType dtype);
 /// x [..., K]; weight packed [N,K]; returns [..., N]
 Tensor linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilogue = {});
 
-/// 2-D cross-correlation, zero padded. x [B,H,W,I]; weight packed [O,I,kh,kw]; returns [B,H',W',O]
+/// 2-D cross-correlation, zero padded, over x or over x resized (Conv2dGeometry::resize_height).
+/// x [B,H,W,I]; weight packed [O,I,kh,kw]; returns [B,H',W',O]
 Tensor conv2d(const Tensor& x, const PackedWeight& weight, const Conv2dGeometry& geometry,
               const Epilogue& epilogue = {});
 
@@ -36,11 +37,15 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
 /// source  Ba et al. 2016, arXiv:1607.06450
 Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps);
 
-/// Normalises each of `groups` channel groups over all positions of an image, then activates.
+/// Mean and variance (without Bessel's correction) of each of `groups` channel groups over all
+/// positions of an image. x [B,...,C], C divisible by groups; returns [B,groups,2]
+Tensor group_moments(const Tensor& x, int groups);
+
+/// Normalises each channel group over all positions of an image, then activates.
 /// x [B,...,C], C divisible by groups; weight, bias [C].
 /// source  Wu & He 2018, arXiv:1803.08494
-Tensor group_norm(const Tensor& x, int groups, const Tensor& weight, const Tensor& bias, float eps,
-                  Activation activation = Activation::kNone);
+Tensor group_norm(const Tensor& x, const GroupNormOptions& options, const Tensor& weight,
+                  const Tensor& bias);
 
 /// silu: x*sigmoid(x); gelu: exact (erf); quick_gelu: x*sigmoid(1.702x)
 Tensor activation(const Tensor& x, Activation activation);
@@ -59,9 +64,6 @@ inline Tensor add(const Tensor& a, const Tensor& b) {
 Tensor concat_last(const Tensor& a, const Tensor& b);
 /// Joins along the first axis (a copy): the two halves of classifier-free guidance.
 Tensor concat_first(const Tensor& a, const Tensor& b);
-
-/// Nearest-neighbour resize of [B,H,W,C]; source index floor(i * H / height), as PyTorch "nearest".
-Tensor upsample_nearest(const Tensor& x, int64_t height, int64_t width);
 
 /// Rows of table [V,E] by ids [...] (i32, 0..V-1, checked); returns [..., E]
 Tensor embedding(const Tensor& table, const Tensor& ids);

@@ -14,22 +14,59 @@ MetaModel load_meta_model(const CheckpointLayout& layout) {
   return result;
 }
 
-MemoryPrediction predict_memory(const DiffusionModel& meta, uint64_t weight_bytes,
-                                const PictureSize& size) {
+namespace {
+
+constexpr uint64_t kMegabyte = 1'000'000;
+// Smaller bands are mostly overlap.
+constexpr int64_t kLeastBandRows = 8;
+
+Tensor meta_latents(const DiffusionModel& meta, const PictureSize& size, int64_t channels) {
+  const int64_t factor = meta.codec->traits().factor;
+  return ops::empty(Shape{1, size.height_px / factor, size.width_px / factor, channels},
+                    DType::kF32, Device::kMeta);
+}
+
+uint64_t predict_decode(const DiffusionModel& meta, const PictureSize& size) {
+  const MetaMemory memory;
+  decode_latents(meta, meta_latents(meta, size, meta.codec->traits().latent_channels),
+                 size.decode_bands);
+  return memory.peak_bytes();
+}
+
+}  // namespace
+
+MemoryPrediction predict_memory(const DiffusionModel& meta, const PictureSize& size) {
+  MemoryPrediction prediction{.decode_bytes = predict_decode(meta, size)};
   const MetaMemory memory;
   TextToImageSettings settings;
   settings.guidance_scale = size.guidance ? 2.0f : 1.0f;
   const Conditioning conditioning = encode_prompts(meta, settings).variants.front();
+  predict(meta, meta_latents(meta, size, meta.network->traits().in_channels), 999.0f, conditioning,
+          {.scale = settings.guidance_scale});
+  prediction.denoise_bytes = memory.peak_bytes();
+  return prediction;
+}
+
+DecodeBands fitting_bands(const DiffusionModel& meta, PictureSize size, uint64_t weight_bytes,
+                          uint64_t limit_bytes) {
+  const auto fits = [&](uint64_t bytes) { return weight_bytes + bytes <= limit_bytes; };
   const auto& codec = meta.codec->traits();
-  const auto latents = [&](int64_t channels) {
-    return ops::empty(
-        Shape{1, size.height_px / codec.factor, size.width_px / codec.factor, channels},
-        DType::kF32, Device::kMeta);
-  };
-  const Tensor noisy = latents(meta.network->traits().in_channels);
-  predict(meta, noisy, 999.0f, conditioning, {.scale = settings.guidance_scale});
-  decode_latents(meta, latents(codec.latent_channels));
-  return {weight_bytes, weight_bytes + memory.peak_bytes()};
+  MemoryPrediction least = predict_memory(meta, size);
+  if (fits(least.peak_bytes())) return {};
+  // A level more in bands costs more time than smaller bands do.
+  for (int64_t whole = codec.levels - 1; whole >= 0 && fits(least.denoise_bytes); --whole) {
+    int64_t rows = size.height_px / codec.factor << std::max<int64_t>(whole - 1, 0);
+    for (rows /= 2; rows >= kLeastBandRows; rows /= 2) {
+      size.decode_bands = {.whole_levels = whole, .rows = rows};
+      const uint64_t bytes = predict_decode(meta, size);
+      if (fits(bytes)) return size.decode_bands;
+      least.decode_bytes = std::min(least.decode_bytes, bytes);
+    }
+  }
+  fail(ErrorKind::kOutOfMemory, "memory limit", "a picture of ", size.width_px, "x", size.height_px,
+       " takes at least ", (weight_bytes + least.peak_bytes()) / kMegabyte,
+       " MB, of which weights ", weight_bytes / kMegabyte, " MB; the limit is ",
+       limit_bytes / kMegabyte, " MB");
 }
 
 }  // namespace tintype

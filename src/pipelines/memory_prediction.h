@@ -2,6 +2,7 @@
 /// code, shapes only. Thread-safe.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "pipelines/diffusion_model.h"
@@ -11,16 +12,23 @@ namespace tintype {
 struct PictureSize {
   int width_px = 0, height_px = 0;
   bool guidance = true;  ///< two rows through the network instead of one
+  DecodeBands decode_bands = {};
 };
 
+/// Bytes beside the weights.
 struct MemoryPrediction {
-  uint64_t weight_bytes = 0;  ///< packed weights of all parts
-  uint64_t peak_bytes = 0;    ///< weights plus the most that activations take at once
+  uint64_t denoise_bytes = 0;  ///< prompts and network
+  uint64_t decode_bytes = 0;
+  uint64_t peak_bytes() const { return std::max(denoise_bytes, decode_bytes); }
 };
 
-/// `meta` must have been loaded to Device::kMeta on this thread.
-MemoryPrediction predict_memory(const DiffusionModel& meta, uint64_t weight_bytes,
-                                const PictureSize& size);
+/// `meta` must have been loaded to Device::kMeta.
+MemoryPrediction predict_memory(const DiffusionModel& meta, const PictureSize& size);
+
+/// The fewest and largest bands in which the picture can be decoded beside `weight_bytes` under
+/// `limit_bytes`; no rows where it need not be cut. throws kOutOfMemory saying what the least is
+DecodeBands fitting_bands(const DiffusionModel& meta, PictureSize size, uint64_t weight_bytes,
+                          uint64_t limit_bytes);
 
 /// Loads to Device::kMeta and returns the bytes its weights would take.
 struct MetaModel {

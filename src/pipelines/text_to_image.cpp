@@ -245,14 +245,16 @@ Tensor predict(const DiffusionModel& model, const Tensor& latents, float timeste
   return ops::weighted_sum({{static_cast<float>(weight), &guided}});
 }
 
-Tensor decode_latents(const DiffusionModel& model, const Tensor& latents) {
+Tensor decode_latents(const DiffusionModel& model, const Tensor& latents,
+                      const DecodeBands& bands) {
   const Tensor unscaled =
       ops::weighted_sum({{1.0f / model.codec->traits().scaling_factor, &latents}});
-  return model.codec->decode(unscaled);
+  return bands.rows ? model.codec->decode_in_bands(unscaled, bands) : model.codec->decode(unscaled);
 }
 
 TextToImageResult text_to_image(const DiffusionModel& model, TextToImageSettings settings,
-                                const RunContext& run, const DiffusionModel* refiner) {
+                                const RunContext& run, const DiffusionModel* refiner,
+                                const DecodeBands& bands) {
   TextToImageResult result;
   StageTimings& timings = result.timings;
   Stopwatch total, stage;
@@ -294,7 +296,7 @@ TextToImageResult text_to_image(const DiffusionModel& model, TextToImageSettings
 
   backend.trim();  // the decoder's sizes have nothing in common with the network's
   run.report(Stage::kDecode, 0, 1);
-  result.image = to_image(decode_latents(parts.back().model, latents));
+  result.image = to_image(decode_latents(parts.back().model, latents, bands));
   backend.trim();
   run.report(Stage::kDecode, 1, 1);
   timings.decode_s = stage.lap();

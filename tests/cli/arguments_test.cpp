@@ -41,6 +41,16 @@ TEST(Arguments, SeedsCoverAllOfUint64) {
     EXPECT_NE(message_of([&] { parse_seed("--seed", text); }), "no error") << text;
 }
 
+TEST(Arguments, BytesTakeAUnit) {
+  EXPECT_EQ(parse_bytes("--memory-limit", "6G"), 6'000'000'000u);
+  EXPECT_EQ(parse_bytes("--memory-limit", "1.5M"), 1'500'000u);
+  EXPECT_EQ(parse_bytes("--memory-limit", "800"), 800u);
+  for (const char* text : {"", "G", "0", "-1G", "6g", "6GB", "6 G", "1e30", "nan", "infG"})
+    EXPECT_EQ(message_of([&] { parse_bytes("--memory-limit", text); }),
+              "[--memory-limit] must be a number of bytes such as 6G or 800M, got \"" +
+                  std::string(text) + "\"");
+}
+
 TEST(Arguments, NumbersMustBeFinite) {
   EXPECT_EQ(parse_number("--guidance", "7.5", -10, 10), 7.5);
   EXPECT_EQ(parse_number("--guidance", "1e-3", -10, 10), 1e-3);

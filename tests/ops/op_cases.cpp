@@ -67,13 +67,14 @@ struct ConvCase {
   Conv2dGeometry geometry;
   bool image_bias = false, residual = false;
   Activation activation = Activation::kNone;
+  DType storage = DType::kF32;
 };
 
 Run conv_run(const ConvCase& c) {
   return [c](Device d) {
     const Tensor x = random_tensor(c.x, 1, d);
-    const auto weight =
-        backend_for(d).pack_conv2d(random_tensor(Shape{c.out, c.x[3], c.kernel, c.kernel}, 2));
+    const auto weight = backend_for(d).pack_conv2d(
+        ops::cast(random_tensor(Shape{c.out, c.x[3], c.kernel, c.kernel}, 2), c.storage));
     const Tensor bias = random_tensor(Shape{c.out}, 3, d);
     const Tensor image_bias = random_tensor(Shape{c.x[0], c.out}, 4, d);
     const Tensor plain = ops::conv2d(x, *weight, c.geometry);
@@ -88,6 +89,12 @@ Run conv_run(const ConvCase& c) {
 
 void add_conv2d(std::vector<OpCase>& cases) {
   const Conv2dGeometry same{.pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1};
+  const auto resized = [&](int64_t height, int64_t width) {
+    Conv2dGeometry geometry = same;
+    geometry.resize_height = height;
+    geometry.resize_width = width;
+    return geometry;
+  };
   const Conv2dGeometry half{
       .stride = 2, .pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1};
   const Conv2dGeometry corner{.stride = 2, .pad_bottom = 1, .pad_right = 1};
@@ -102,16 +109,31 @@ void add_conv2d(std::vector<OpCase>& cases) {
       {Shape{1, 12, 13, 64}, 4, 3, same, false, false, Activation::kSilu},
       {Shape{2, 16, 16, 96}, 192, 3, same, true, false},
       {Shape{1, 16, 16, 48}, 48, 1, {}, false, true},
-      {Shape{1, 16, 16, 320}, 320, 3, same}};
+      {Shape{1, 16, 16, 320}, 320, 3, same},
+      {Shape{2, 3, 4, 5}, 6, 3, resized(6, 8)},
+      {Shape{1, 3, 5, 7}, 9, 3, resized(5, 9)},
+      {Shape{1, 1, 1, 3}, 4, 3, resized(2, 1)},
+      {Shape{1, 8, 8, 33}, 20, 3, resized(15, 16), true, true},
+      {.x = Shape{2, 7, 5, 20}, .out = 36, .kernel = 3, .geometry = same, .storage = DType::kF16},
+      // Deep enough that the taps of a panel are multiplied in several blocks.
+      {.x = Shape{1, 6, 5, 900},
+       .out = 17,
+       .kernel = 3,
+       .geometry = same,
+       .storage = DType::kBF16}};
   for (const ConvCase& c : table)
-    cases.push_back({"conv2d",
-                     cat(c.x, " -> ", c.out, " ", c.kernel, "x", c.kernel, " stride ",
-                         c.geometry.stride, " pad ", c.geometry.pad_top, c.geometry.pad_left,
-                         c.geometry.pad_bottom, c.geometry.pad_right,
-                         c.image_bias ? " image_bias" : "", c.residual ? " residual" : ""),
-                     conv_run(c), c.x[3] * c.kernel * c.kernel,
-                     2.0 * static_cast<double>(c.x.numel() * c.out * c.kernel * c.kernel) /
-                         (c.geometry.stride * c.geometry.stride)});
+    cases.push_back(
+        {"conv2d",
+         cat(c.x, " -> ", c.out, " ", c.kernel, "x", c.kernel, " stride ", c.geometry.stride,
+             " pad ", c.geometry.pad_top, c.geometry.pad_left, c.geometry.pad_bottom,
+             c.geometry.pad_right,
+             c.geometry.resize_height
+                 ? cat(" of ", c.geometry.resize_height, "x", c.geometry.resize_width)
+                 : "",
+             c.image_bias ? " image_bias" : "", c.residual ? " residual" : "", " ", c.storage),
+         conv_run(c), c.x[3] * c.kernel * c.kernel,
+         2.0 * static_cast<double>(c.x.numel() * c.out * c.kernel * c.kernel) /
+             (c.geometry.stride * c.geometry.stride)});
 }
 
 void add_attention(std::vector<OpCase>& cases) {
@@ -164,13 +186,31 @@ void add_normalisations(std::vector<OpCase>& cases) {
                         Case{Shape{2, 33, 96}, 16, Activation::kNone},
                         Case{Shape{1, 64, 64, 320}, 32, Activation::kSilu},
                         Case{Shape{1, 9, 9, 31}, 31, Activation::kGelu}})
-    cases.push_back({"group_norm", cat(c.x, " groups ", c.groups, " ", to_string(c.activation)),
-                     [c](Device d) {
-                       return ops::group_norm(
-                           random_tensor(c.x, 1, d), c.groups, random_tensor(Shape{c.x[-1]}, 2, d),
-                           random_tensor(Shape{c.x[-1]}, 3, d), 1e-6f, c.activation);
-                     },
-                     64, 10.0 * static_cast<double>(c.x.numel())});
+    for (const bool given : {false, true}) {
+      const auto run = [c, given](Device d) {
+        const Tensor x = random_tensor(c.x, 1, d);
+        // Moments that are not x's: squares, since a variance is not negative.
+        const Tensor moments = ops::group_moments(
+            random_tensor(Shape{std::max<int64_t>(c.x[0], 1), 3, c.x[-1]}, 4, d), c.groups);
+        const bool fits = given && c.x[0] > 0;
+        return ops::group_norm(x,
+                               {.groups = c.groups,
+                                .eps = 1e-6f,
+                                .activation = c.activation,
+                                .moments = fits ? &moments : nullptr},
+                               random_tensor(Shape{c.x[-1]}, 2, d),
+                               random_tensor(Shape{c.x[-1]}, 3, d));
+      };
+      cases.push_back(
+          {"group_norm",
+           cat(c.x, " groups ", c.groups, " ", to_string(c.activation), given ? " moments" : ""),
+           run, 64, 10.0 * static_cast<double>(c.x.numel())});
+      if (!given && c.x[0] > 0)
+        cases.push_back(
+            {"group_moments", cat(c.x, " groups ", c.groups),
+             [c](Device d) { return ops::group_moments(random_tensor(c.x, 1, d), c.groups); }, 64,
+             4.0 * static_cast<double>(c.x.numel())});
+    }
 }
 
 void add_elementwise(std::vector<OpCase>& cases) {
@@ -211,15 +251,6 @@ void add_movement(std::vector<OpCase>& cases) {
                      return ops::concat_first(random_tensor(Shape{2, 5}, 1, d),
                                               random_tensor(Shape{3, 5}, 2, d));
                    }});
-  struct Case {
-    Shape x;
-    int64_t height, width;
-  };
-  for (const Case& c : {Case{Shape{2, 3, 4, 5}, 6, 8}, Case{Shape{1, 3, 5, 7}, 5, 9},
-                        Case{Shape{1, 1, 1, 3}, 2, 1}, Case{Shape{1, 8, 8, 33}, 15, 16}})
-    cases.push_back({"upsample_nearest", cat(c.x, " -> ", c.height, "x", c.width), [c](Device d) {
-                       return ops::upsample_nearest(random_tensor(c.x, 1, d), c.height, c.width);
-                     }});
   cases.push_back({"embedding", "[11,7] by [2,3]", [](Device d) {
                      const int32_t ids[] = {0, 10, 3, 3, 7, 1};
                      return ops::embedding(random_tensor(Shape{11, 7}, 1, d),

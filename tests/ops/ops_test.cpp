@@ -69,13 +69,25 @@ TEST(Ops, AnImageHasTheSameBitsAloneAndInABatch) {
   const auto run = [&](const Tensor& x) {
     const Tensor h =
         ops::conv2d(x, *weight, {.pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1});
-    const Tensor n = ops::group_norm(h, 8, scale, shift, 1e-5f, Activation::kSilu);
+    const Tensor n =
+        ops::group_norm(h, {.groups = 8, .activation = Activation::kSilu}, scale, shift);
     const Tensor tokens = n.reshape(Shape{n.dim(0), n.dim(1) * n.dim(2), n.dim(3)});
     return ops::attention(tokens, tokens, tokens, {.heads = 4, .scale = 0.3f});
   };
   const Tensor together = run(batch);
   for (int64_t i = 0; i < 3; ++i)
     EXPECT_TRUE(same_bits(together.slice(i, i + 1), run(batch.slice(i, i + 1)))) << "image " << i;
+}
+
+TEST(Ops, HalfWidthWeightsTakeHalfTheMemoryAndGiveTheSameBits) {
+  const Tensor x = random_tensor(Shape{70, 640}, 1);
+  for (const DType storage : {DType::kF16, DType::kBF16}) {
+    const Tensor narrow = ops::cast(random_tensor(Shape{48, 640}, 2), storage);
+    const auto packed = backend_for(Device::kCpu).pack_linear(narrow);
+    const auto wide = backend_for(Device::kCpu).pack_linear(ops::cast(narrow, DType::kF32));
+    EXPECT_EQ(2 * packed->bytes(), wide->bytes()) << storage;
+    EXPECT_TRUE(same_bits(ops::linear(x, *packed), ops::linear(x, *wide))) << storage;
+  }
 }
 
 TEST(Ops, GroupNormKeepsItsDigitsFarFromZero) {
@@ -87,10 +99,11 @@ TEST(Ops, GroupNormKeepsItsDigitsFarFromZero) {
   const std::vector<float> ones(8, 1.0f), zeros(8, 0.0f);
   const Tensor weight = host_tensor(Shape{8}, std::span(ones)),
                bias = host_tensor(Shape{8}, std::span(zeros));
-  const Tensor y = ops::group_norm(shifted, 2, weight, bias, 1e-6f);
+  const Tensor y = ops::group_norm(shifted, {.groups = 2, .eps = 1e-6f}, weight, bias);
   const auto on_reference = [](const Tensor& t) { return ops::to_device(t, Device::kReference); };
-  const Tensor expected = ops::to_host(
-      ops::group_norm(on_reference(shifted), 2, on_reference(weight), on_reference(bias), 1e-6f));
+  const Tensor expected =
+      ops::to_host(ops::group_norm(on_reference(shifted), {.groups = 2, .eps = 1e-6f},
+                                   on_reference(weight), on_reference(bias)));
   for (int64_t i = 0; i < y.numel(); ++i)
     ASSERT_NEAR(y.data<float>()[i], expected.data<float>()[i], 1e-3) << i;
 }
@@ -148,7 +161,8 @@ TEST(Ops, RefuseWrongArguments) {
   expect_refused("embedding", "0..1", [&] { ops::embedding(x, id); });
   expect_refused("geglu", "[...,2C]", [&] { ops::geglu(y); });
   expect_refused("group_norm", "divide", [&] {
-    ops::group_norm(x, 3, x.slice(0, 1).reshape(Shape{4}), x.slice(0, 1).reshape(Shape{4}), 1e-5f);
+    ops::group_norm(x, {.groups = 3}, x.slice(0, 1).reshape(Shape{4}),
+                    x.slice(0, 1).reshape(Shape{4}));
   });
   expect_refused("attention", "head count", [&] {
     const Tensor t = random_tensor(Shape{1, 2, 5}, 1);

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "models/fixture_files.h"
 #include "pipelines/memory_prediction.h"
+#include "pipelines/noise.h"
 #include "pipelines/prompt_encoding.h"
 #include "pipelines/text_to_image.h"
 
@@ -212,13 +213,40 @@ TEST_P(Pipeline, MemoryPredictionIsWhatTheAllocatorSees) {
       load_meta_model(CheckpointLayout::read(fixtures() / "models" / GetParam()));
   const PictureSize size{.width_px = model_.default_width_px() * 4,
                          .height_px = model_.default_height_px() * 4};
-  const MemoryPrediction small = predict_memory(meta.model, meta.weight_bytes, size);
+  const MemoryPrediction small = predict_memory(meta.model, size);
   const MemoryPrediction large =
-      predict_memory(meta.model, meta.weight_bytes,
-                     {.width_px = 2 * size.width_px, .height_px = 2 * size.height_px});
+      predict_memory(meta.model, {.width_px = 2 * size.width_px, .height_px = 2 * size.height_px});
   EXPECT_GT(meta.weight_bytes, 0u);
-  EXPECT_GT(small.peak_bytes, small.weight_bytes);
-  EXPECT_GT(large.peak_bytes - large.weight_bytes, 3 * (small.peak_bytes - small.weight_bytes));
+  EXPECT_GT(small.denoise_bytes, 0u);
+  EXPECT_GT(small.decode_bytes, 0u);
+  EXPECT_GT(large.peak_bytes(), 3 * small.peak_bytes());
+}
+
+TEST_P(Pipeline, BandsFitALimitAndShowNoSeams) {
+  const MetaModel meta =
+      load_meta_model(CheckpointLayout::read(fixtures() / "models" / GetParam()));
+  PictureSize size{.width_px = model_.default_width_px(),
+                   .height_px = model_.default_height_px() * 4};
+  const MemoryPrediction whole = predict_memory(meta.model, size);
+  EXPECT_EQ(fitting_bands(meta.model, size, 1000, 1000 + whole.peak_bytes()).rows, 0);
+  EXPECT_THROW(fitting_bands(meta.model, size, 1000, 1500), Error);
+  if (whole.denoise_bytes >= whole.decode_bytes) return;  // bands would not help
+  size.decode_bands = fitting_bands(meta.model, size, 1000, 1000 + whole.decode_bytes - 1);
+  ASSERT_GT(size.decode_bands.rows, 0);
+  EXPECT_LT(predict_memory(meta.model, size).decode_bytes, whole.decode_bytes);
+
+  const auto& codec = model_.codec->traits();
+  const Tensor latents = LatentNoise({.seed = 3})
+                             .start(Shape{1, size.height_px / codec.factor,
+                                          size.width_px / codec.factor, codec.latent_channels});
+  const Tensor expected = decode_latents(model_, latents);
+  for (const int64_t levels : {int64_t{0}, codec.levels - 1}) {
+    const Tensor banded = decode_latents(model_, latents, {.whole_levels = levels, .rows = 9});
+    ASSERT_EQ(banded.shape(), expected.shape());
+    for (int64_t i = 0; i < expected.numel(); ++i)
+      ASSERT_NEAR(banded.data<float>()[i], expected.data<float>()[i], 1e-4)
+          << "element " << i << ", " << levels << " levels whole";
+  }
 }
 
 /// The fixture models that draw.
@@ -234,9 +262,7 @@ TEST(Checkpoint, InpaintingNetworkLoadsAndTextToImageSaysWhatItIs) {
   const auto layout = CheckpointLayout::read(fixtures() / "models" / "inpainting");
   const DiffusionModel model = DiffusionModel::load(layout, Device::kCpu, RunContext());
   const MetaModel meta = load_meta_model(layout);
-  EXPECT_GT(
-      predict_memory(meta.model, meta.weight_bytes, {.width_px = 64, .height_px = 64}).peak_bytes,
-      meta.weight_bytes);
+  EXPECT_GT(predict_memory(meta.model, {.width_px = 64, .height_px = 64}).peak_bytes(), 0u);
   try {
     resolve_settings(model, {.prompt = "red apple"});
     ADD_FAILURE() << "accepted a network with nine inputs";

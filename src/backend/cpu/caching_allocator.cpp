@@ -141,12 +141,12 @@ std::shared_ptr<Storage> CachingAllocator::allocate(size_t bytes) {
 AllocatorStats CachingAllocator::stats() const { return pool_->stats(); }
 void CachingAllocator::trim() { pool_->trim(); }
 
-std::shared_ptr<float[]> allocate_weights(size_t floats) {
-  void* data = system_allocate(std::max<size_t>(floats, 1) * sizeof(float));
+std::shared_ptr<std::byte[]> allocate_weights(size_t bytes) {
+  void* data = system_allocate(std::max<size_t>(bytes, 1));
   if (!data)
-    fail(ErrorKind::kOutOfMemory, "weights", "needed ", floats * sizeof(float),
+    fail(ErrorKind::kOutOfMemory, "weights", "needed ", bytes,
          " bytes for packed weights, the system refused");
-  return {static_cast<float*>(data), [](float* block) { std::free(block); }};
+  return {static_cast<std::byte*>(data), [](std::byte* block) { std::free(block); }};
 }
 
 }  // namespace tintype::cpu

@@ -30,6 +30,6 @@ class CachingAllocator final : public Allocator {
 
 /// 64-byte aligned memory for weights; large blocks ask for huge pages, which spares the products'
 /// long panel walks most of their TLB misses. throws kOutOfMemory
-std::shared_ptr<float[]> allocate_weights(size_t floats);
+std::shared_ptr<std::byte[]> allocate_weights(size_t bytes);
 
 }  // namespace tintype::cpu

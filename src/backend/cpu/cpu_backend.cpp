@@ -16,20 +16,23 @@ namespace {
 
 class PanelWeight final : public PackedWeight {
  public:
-  PanelWeight(const Shape& shape, std::shared_ptr<float[]> panels, size_t floats)
-      : PackedWeight(shape, floats * sizeof(float)), panels_(std::move(panels)) {}
-  const float* panels() const { return panels_.get(); }
+  PanelWeight(const Shape& shape, DType stored, std::shared_ptr<std::byte[]> panels, size_t bytes)
+      : PackedWeight(shape, bytes), stored_(stored), panels_(std::move(panels)) {}
+  DType stored() const { return stored_; }
+  const std::byte* panels() const { return panels_.get(); }
 
  private:
-  std::shared_ptr<float[]> panels_;
+  DType stored_;
+  std::shared_ptr<std::byte[]> panels_;
 };
 
 std::unique_ptr<PackedWeight> pack(const Shape& shape, const PanelSource& source) {
-  const size_t floats =
-      static_cast<size_t>(panels_size(source.taps * source.depth, source.columns));
-  std::shared_ptr<float[]> panels = allocate_weights(floats);
+  const size_t bytes =
+      static_cast<size_t>(panels_size(source.taps * source.depth, source.columns)) *
+      size_of(source.dtype);
+  std::shared_ptr<std::byte[]> panels = allocate_weights(bytes);
   pack_panels(source, panels.get());
-  return std::make_unique<PanelWeight>(shape, std::move(panels), floats);
+  return std::make_unique<PanelWeight>(shape, source.dtype, std::move(panels), bytes);
 }
 
 const float* data_or_null(const Tensor* x) { return x ? x->data<float>() : nullptr; }
@@ -42,14 +45,12 @@ ProductEpilogue raw(const Epilogue& e, int64_t rows_per_image) {
           .residual = data_or_null(e.residual)};
 }
 
-NormArgs norm_args(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps,
-                   Tensor& out) {
+PictureArgs picture_args(const Tensor& x) {
+  const int64_t images = x.dim(0), channels = x.dim(-1);
   return {.x = x.data<float>(),
-          .channels = x.dim(-1),
-          .weight = weight.data<float>(),
-          .bias = bias.data<float>(),
-          .eps = eps,
-          .out = out.mutable_data<float>()};
+          .images = images,
+          .positions = x.numel() / std::max<int64_t>(images * channels, 1),
+          .channels = channels};
 }
 
 void copy_bytes(const Tensor& from, Tensor& to) {
@@ -99,9 +100,11 @@ class CpuBackend final : public Backend {
     const int64_t columns = weight.shape()[0], depth = weight.shape()[1];
     if (out.numel() == 0) return;
     const int64_t rows = out.numel() / columns;
-    product({.rows = {.width = rows, .channels = depth, .out_width = rows},
+    const auto& panels = static_cast<const PanelWeight&>(weight);
+    product({.rows = {.width = rows, .channels = depth, .seen_width = rows, .out_width = rows},
              .x = x.data<float>(),
-             .panels = static_cast<const PanelWeight&>(weight).panels(),
+             .panels = panels.panels(),
+             .stored = panels.stored(),
              .columns = columns,
              .epilogue = raw(epilogue, rows / x.dim(0)),
              .out = out.mutable_data<float>()});
@@ -109,10 +112,13 @@ class CpuBackend final : public Backend {
 
   void conv2d(const Tensor& x, const PackedWeight& weight, const Conv2dGeometry& g,
               const Epilogue& epilogue, Tensor& out) const override {
+    const auto& panels = static_cast<const PanelWeight&>(weight);
     product({.rows = {.images = x.dim(0),
                       .height = x.dim(1),
                       .width = x.dim(2),
                       .channels = x.dim(3),
+                      .seen_height = g.resize_height ? g.resize_height : x.dim(1),
+                      .seen_width = g.resize_width ? g.resize_width : x.dim(2),
                       .out_height = out.dim(1),
                       .out_width = out.dim(2),
                       .kernel_h = weight.shape()[2],
@@ -121,7 +127,8 @@ class CpuBackend final : public Backend {
                       .pad_top = g.pad_top,
                       .pad_left = g.pad_left},
              .x = x.data<float>(),
-             .panels = static_cast<const PanelWeight&>(weight).panels(),
+             .panels = panels.panels(),
+             .stored = panels.stored(),
              .columns = out.dim(3),
              .epilogue = raw(epilogue, out.dim(1) * out.dim(2)),
              .out = out.mutable_data<float>()});
@@ -145,19 +152,26 @@ class CpuBackend final : public Backend {
 
   void layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps,
                   Tensor& out) const override {
-    NormArgs args = norm_args(x, weight, bias, eps, out);
-    args.positions = x.numel() / x.dim(-1);
-    cpu::layer_norm(args);
+    cpu::layer_norm({.x = x.data<float>(),
+                     .rows = x.numel() / x.dim(-1),
+                     .channels = x.dim(-1),
+                     .weight = weight.data<float>(),
+                     .bias = bias.data<float>(),
+                     .eps = eps,
+                     .out = out.mutable_data<float>()});
   }
-  void group_norm(const Tensor& x, int groups, const Tensor& weight, const Tensor& bias, float eps,
-                  Activation activation, Tensor& out) const override {
-    if (x.numel() == 0) return;
-    NormArgs args = norm_args(x, weight, bias, eps, out);
-    args.images = x.dim(0);
-    args.positions = x.numel() / x.dim(0) / x.dim(-1);
-    args.groups = groups;
-    args.activation = activation;
-    cpu::group_norm(args);
+  void group_moments(const Tensor& x, Tensor& out) const override {
+    cpu::group_moments(picture_args(x), static_cast<int>(out.dim(1)), out.mutable_data<float>());
+  }
+  void group_norm(const Tensor& x, const GroupNormOptions& options, const Tensor& weight,
+                  const Tensor& bias, Tensor& out) const override {
+    cpu::group_norm(picture_args(x), {.groups = options.groups,
+                                      .weight = weight.data<float>(),
+                                      .bias = bias.data<float>(),
+                                      .eps = options.eps,
+                                      .activation = options.activation,
+                                      .moments = data_or_null(options.moments),
+                                      .out = out.mutable_data<float>()});
   }
 
   void activation(const Tensor& x, Activation kind, Tensor& out) const override {
@@ -183,18 +197,6 @@ class CpuBackend final : public Backend {
     for_rows(out.numel() / width, width, [&](int64_t row) {
       std::copy_n(from_a + row * left, left, to + row * width);
       std::copy_n(from_b + row * right, right, to + row * width + left);
-    });
-  }
-  void upsample_nearest(const Tensor& x, Tensor& out) const override {
-    const int64_t height = out.dim(1), width = out.dim(2), channels = out.dim(3);
-    const float* from = x.data<float>();
-    float* to = out.mutable_data<float>();
-    for_rows(out.dim(0) * height, width * channels, [&](int64_t line) {
-      const int64_t y = line % height * x.dim(1) / height;
-      const float* source = from + (line / height * x.dim(1) + y) * x.dim(2) * channels;
-      for (int64_t column = 0; column < width; ++column)
-        std::copy_n(source + column * x.dim(2) / width * channels, channels,
-                    to + (line * width + column) * channels);
     });
   }
   void embedding(const Tensor& table, const Tensor& ids, Tensor& out) const override {

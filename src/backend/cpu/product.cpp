@@ -3,6 +3,8 @@
 #include <cstring>
 #include <vector>
 
+#include <hwy/aligned_allocator.h>
+
 #include "backend/cpu/thread_team.h"
 #include "tensor/float16.h"
 
@@ -23,20 +25,15 @@ int64_t PanelsSize(int64_t k, int64_t columns) {
   return k * vectors * kLanes;
 }
 
-/// `count` values from `first` on, widened to f32.
-void Widen(const PanelSource& source, int64_t first, int64_t count, float* to) {
+/// `count` values of an element type, widened to f32.
+void Widen(DType stored, const std::byte* from, int64_t count, float* HWY_RESTRICT to) {
   const Floats d;
   const hn::Rebind<uint16_t, Floats> bits;
-  if (source.dtype == DType::kF32) {
-    std::memcpy(to, source.data + 4 * first, static_cast<size_t>(count) * 4);
-    return;
-  }
-  const std::byte* from = source.data + 2 * first;
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
     const auto half = hn::LoadU(bits, reinterpret_cast<const uint16_t*>(from + 2 * i));
     const Vector wide =
-        source.dtype == DType::kF16
+        stored == DType::kF16
             ? hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::float16_t, Floats>(), half))
             : hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::bfloat16_t, Floats>(), half));
     hn::StoreU(wide, d, to + i);
@@ -44,38 +41,35 @@ void Widen(const PanelSource& source, int64_t first, int64_t count, float* to) {
   for (; i < count; ++i) {
     uint16_t half;
     std::memcpy(&half, from + 2 * i, 2);
-    to[i] = source.dtype == DType::kF16 ? f16_to_f32(half) : bf16_to_f32(half);
+    to[i] = stored == DType::kF16 ? f16_to_f32(half) : bf16_to_f32(half);
   }
 }
 
-void PackPanel(const PanelSource& source, int64_t panel, float* panels) {
-  constexpr int64_t kChunk = 512;
+/// T holds an element's bits.
+template <typename T>
+void PackPanel(const PanelSource& source, int64_t panel, T* panels) {
   const int64_t first = panel * kPanelWidth, k = source.taps * source.depth;
   const int64_t width = PanelVectors(first, source.columns) * kLanes;
   const int64_t used = HWY_MIN(width, source.columns - first);
-  float* to = panels + first * k;
-  if (used < width) std::memset(to, 0, static_cast<size_t>(k * width) * sizeof(float));
-  HWY_ALIGN float chunk[kChunk];
+  T* to = panels + first * k;
+  if (used < width) std::memset(to, 0, static_cast<size_t>(k * width) * sizeof(T));
   for (int64_t n = 0; n < used; ++n) {
     // Source order is channel-major, panel order tap-major.
-    int64_t tap = 0, c = 0;
-    for (int64_t start = 0; start < k; start += kChunk) {
-      const int64_t count = HWY_MIN(kChunk, k - start);
-      Widen(source, (first + n) * k + start, count, chunk);
-      for (int64_t i = 0; i < count; ++i) {
-        to[(tap * source.depth + c) * width + n] = chunk[i];
-        if (++tap == source.taps) {
-          tap = 0;
-          ++c;
-        }
-      }
-    }
+    const std::byte* from = source.data + (first + n) * k * static_cast<int64_t>(sizeof(T));
+    for (int64_t c = 0; c < source.depth; ++c)
+      for (int64_t tap = 0; tap < source.taps; ++tap, from += sizeof(T))
+        std::memcpy(to + (tap * source.depth + c) * width + n, from, sizeof(T));
   }
 }
 
-void PackPanels(const PanelSource& source, float* panels) {
+void PackPanels(const PanelSource& source, std::byte* panels) {
   const int64_t count = (source.columns + kPanelWidth - 1) / kPanelWidth;
-  parallel_for(count, [&](int64_t panel, int) HWY_ATTR { PackPanel(source, panel, panels); });
+  parallel_for(count, [&](int64_t panel, int) HWY_ATTR {
+    if (source.dtype == DType::kF32)
+      PackPanel(source, panel, reinterpret_cast<float*>(panels));
+    else
+      PackPanel(source, panel, reinterpret_cast<uint16_t*>(panels));
+  });
 }
 
 /// Fills table[tap * kTileRows + r] for the tile's rows; surplus rows repeat the last one.
@@ -91,9 +85,10 @@ void PointRows(const ProductArgs& args, const float* zeros, int64_t first, int64
     for (int64_t i = 0; i < g.kernel_h; ++i) {
       for (int64_t j = 0; j < g.kernel_w; ++j) {
         const int64_t y = top + i, x = left + j;
-        const bool inside = y >= 0 && y < g.height && x >= 0 && x < g.width;
+        const bool inside = y >= 0 && y < g.seen_height && x >= 0 && x < g.seen_width;
+        const int64_t from_y = y * g.height / g.seen_height, from_x = x * g.width / g.seen_width;
         table[(i * g.kernel_w + j) * kTileRows + r] =
-            inside ? args.x + ((image * g.height + y) * g.width + x) * g.channels : zeros;
+            inside ? args.x + ((image * g.height + from_y) * g.width + from_x) * g.channels : zeros;
       }
     }
   }
@@ -184,15 +179,37 @@ struct Cutting {
   }
   int64_t tasks() const { return row_blocks * column_cuts; }
   size_t table_size() const { return static_cast<size_t>(kMaxTilesPerTask * taps * kTileRows); }
+  /// Floats of a block of a panel.
+  size_t block_size() const {
+    return static_cast<size_t>(HWY_MIN(block_taps, taps) * depth * kPanelWidth);
+  }
 };
 
-/// One task: its rows against its share of the panels. `table` has room for table_size() pointers.
+/// What one thread works in, for the length of a product.
+struct Scratch {
+  std::vector<const float*> table;           ///< [tiles][taps][kTileRows]
+  hwy::AlignedFreeUniquePtr<float[]> block;  ///< a widened block; null for f32 panels
+
+  Scratch(const ProductArgs& args, const Cutting& cut) : table(cut.table_size()) {
+    if (args.stored != DType::kF32) block = hwy::AllocateAligned<float>(cut.block_size());
+  }
+};
+
+/// `count` weights from element `first` of the panels on, in f32.
+const float* Block(const ProductArgs& args, int64_t first, int64_t count, const Scratch& scratch) {
+  if (args.stored == DType::kF32) return reinterpret_cast<const float*>(args.panels) + first;
+  Widen(args.stored, args.panels + 2 * first, count, scratch.block.get());
+  return scratch.block.get();
+}
+
+/// One task: its rows against its share of the panels.
 void RunTask(const ProductArgs& args, const Cutting& cut, const float* zeros, int64_t task,
-             const float** table) {
+             Scratch& scratch) {
   const int64_t first_row = task / cut.column_cuts * cut.rows_per_block;
   const int64_t last_row = HWY_MIN(first_row + cut.rows_per_block, cut.rows);
   const int64_t column_cut = task % cut.column_cuts;
   const int64_t tile_pointers = cut.taps * kTileRows;
+  const float** table = scratch.table.data();
   for (int64_t row = first_row, tile = 0; row < last_row; row += kTileRows, ++tile)
     PointRows(args, zeros, row, HWY_MIN(kTileRows, last_row - row), table + tile * tile_pointers);
 
@@ -201,13 +218,15 @@ void RunTask(const ProductArgs& args, const Cutting& cut, const float* zeros, in
   for (int64_t panel = cut.panels * column_cut / cut.column_cuts; panel < last_panel; ++panel) {
     const int64_t column = panel * kPanelWidth;
     const int vectors = PanelVectors(column, args.columns);
-    const float* weights = args.panels + column * cut.taps * cut.depth;
+    const int64_t tap_size = cut.depth * vectors * kLanes;
     for (int64_t tap = 0; tap < cut.taps; tap += cut.block_taps) {
       const int64_t taps_here = HWY_MIN(cut.block_taps, cut.taps - tap);
+      const float* weights = Block(args, column * cut.taps * cut.depth + tap * tap_size,
+                                   taps_here * tap_size, scratch);
       for (int64_t row = first_row, tile = 0; row < last_row; row += kTileRows, ++tile)
         Tile(HWY_MIN(kTileRows, last_row - row), vectors,
-             table + tile * tile_pointers + tap * kTileRows, taps_here, cut.depth,
-             weights + tap * cut.depth * vectors * kLanes, tap > 0, sums[tile]);
+             table + tile * tile_pointers + tap * kTileRows, taps_here, cut.depth, weights, tap > 0,
+             sums[tile]);
     }
     for (int64_t row = first_row, tile = 0; row < last_row; row += kTileRows, ++tile)
       StoreTile(sums[tile], args, row, HWY_MIN(kTileRows, last_row - row), column, vectors);
@@ -216,9 +235,10 @@ void RunTask(const ProductArgs& args, const Cutting& cut, const float* zeros, in
 
 void Product(const ProductArgs& args, const float* zeros) {
   const Cutting cut(args);
-  std::vector<const float*> tables(cut.table_size() * static_cast<size_t>(thread_count()));
+  std::vector<Scratch> scratch;
+  for (int thread = 0; thread < thread_count(); ++thread) scratch.emplace_back(args, cut);
   parallel_for(cut.tasks(), [&](int64_t task, int thread) HWY_ATTR {
-    RunTask(args, cut, zeros, task, tables.data() + cut.table_size() * static_cast<size_t>(thread));
+    RunTask(args, cut, zeros, task, scratch[static_cast<size_t>(thread)]);
   });
 }
 
@@ -239,7 +259,7 @@ int64_t panels_size(int64_t k, int64_t columns) {
   return HWY_DYNAMIC_DISPATCH(PanelsSize)(k, columns);
 }
 
-void pack_panels(const PanelSource& source, float* panels) {
+void pack_panels(const PanelSource& source, std::byte* panels) {
   HWY_DYNAMIC_DISPATCH(PackPanels)(source, panels);
 }
 

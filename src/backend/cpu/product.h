@@ -17,7 +17,8 @@ namespace tintype::cpu {
 /// height 1.
 struct RowGeometry {
   int64_t images = 1, height = 1, width = 1,
-          channels = 0;  ///< input [images,height,width,channels]
+          channels = 0;                     ///< input [images,height,width,channels]
+  int64_t seen_height = 1, seen_width = 1;  ///< what the taps see: the input, resized or not
   int64_t out_height = 1, out_width = 1;
   int64_t kernel_h = 1, kernel_w = 1;
   int64_t stride = 1, pad_top = 0, pad_left = 0;
@@ -38,8 +39,9 @@ struct ProductEpilogue {
 struct ProductArgs {
   RowGeometry rows;
   const float* x = nullptr;
-  const float* panels = nullptr;  ///< pack_panels' output
-  int64_t columns = 0;            ///< N
+  const std::byte* panels = nullptr;  ///< pack_panels' output
+  DType stored = DType::kF32;         ///< element type of the panels: f32 | f16 | bf16
+  int64_t columns = 0;                ///< N
   ProductEpilogue epilogue;
   float* out = nullptr;  ///< [rows, columns]
 };
@@ -51,11 +53,13 @@ struct PanelSource {
   int64_t taps = 1, depth = 0, columns = 0;
 };
 
-/// Floats that pack_panels writes for K = taps * depth rows and `columns` columns.
+/// Elements that pack_panels writes for K = taps * depth rows and `columns` columns.
 int64_t panels_size(int64_t k, int64_t columns);
 /// Packs into column panels as wide as two vector registers (the last one as wide as one, when that
-/// is enough), each [taps][depth][width], columns past N zero.
-void pack_panels(const PanelSource& source, float* panels);
+/// is enough), each [taps][depth][width], columns past N zero. Elements keep the source's type, so
+/// weights take no more memory than their file; a product widens a block of a panel to f32 once for
+/// all the rows that meet it, and computes the same bits as from f32 panels.
+void pack_panels(const PanelSource& source, std::byte* panels);
 
 void product(const ProductArgs& args);
 

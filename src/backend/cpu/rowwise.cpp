@@ -45,7 +45,7 @@ HWY_INLINE void StoreUpTo(Floats d, Vector v, float* to, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = buffer[i];
 }
 
-void LayerNormRow(const NormArgs& args, int64_t row) {
+void LayerNormRow(const LayerNormArgs& args, int64_t row) {
   const Floats d;
   const int64_t channels = args.channels;
   const float* x = args.x + row * channels;
@@ -71,11 +71,11 @@ void LayerNormRow(const NormArgs& args, int64_t row) {
   });
 }
 
-void LayerNorm(const NormArgs& args) {
+void LayerNorm(const LayerNormArgs& args) {
   const int64_t rows_per_task = HWY_MAX(kGrain / args.channels, int64_t{1});
-  const int64_t tasks = (args.positions + rows_per_task - 1) / rows_per_task;
+  const int64_t tasks = (args.rows + rows_per_task - 1) / rows_per_task;
   parallel_for(tasks, [&](int64_t task, int) HWY_ATTR {
-    const int64_t last = HWY_MIN((task + 1) * rows_per_task, args.positions);
+    const int64_t last = HWY_MIN((task + 1) * rows_per_task, args.rows);
     for (int64_t row = task * rows_per_task; row < last; ++row) LayerNormRow(args, row);
   });
 }
@@ -114,62 +114,88 @@ void SumChannels(const float* x, int64_t rows, int64_t channels, double* sums) {
   }
 }
 
-/// factor[c], shift[c] such that the normalised value is x * factor + shift.
-void FoldStatistics(const NormArgs& args, const double* partial, int64_t parts, float* factor,
-                    float* shift) {
-  const int64_t width = args.channels / args.groups;
-  const double count = static_cast<double>(args.positions * width);
-  for (int g = 0; g < args.groups; ++g) {
+/// A picture's positions in parts that depend on its shape alone, so that the order of summation
+/// does too.
+struct Parts {
+  int64_t rows, positions, count;
+  explicit Parts(const PictureArgs& p)
+      : rows(HWY_MAX(kGrain, p.channels) / p.channels),
+        positions(p.positions),
+        count((p.positions + rows - 1) / rows) {}
+  int64_t rows_of(int64_t part) const { return HWY_MIN(rows, positions - part * rows); }
+};
+
+/// moments [images, groups, 2]: mean and variance.
+void GroupMoments(const PictureArgs& p, int groups, double* moments) {
+  const Parts parts(p);
+  std::vector<double> partial(static_cast<size_t>(p.images * parts.count * 2 * p.channels));
+  parallel_for(p.images * parts.count, [&](int64_t task, int) HWY_ATTR {
+    const int64_t image = task / parts.count, part = task % parts.count;
+    const float* x = p.x + (image * p.positions + part * parts.rows) * p.channels;
+    SumChannels(x, parts.rows_of(part), p.channels, partial.data() + task * 2 * p.channels);
+  });
+  const int64_t width = p.channels / groups;
+  const double count = static_cast<double>(p.positions * width);
+  for (int64_t i = 0; i < p.images * groups; ++i) {
+    const int64_t image = i / groups, first = i % groups * width;
     double sum = 0, square = 0;
-    for (int64_t part = 0; part < parts; ++part) {
-      const double* row = partial + part * 2 * args.channels;
-      for (int64_t c = g * width; c < (g + 1) * width; ++c) {
+    for (int64_t part = 0; part < parts.count; ++part) {
+      const double* row = partial.data() + (image * parts.count + part) * 2 * p.channels;
+      for (int64_t c = first; c < first + width; ++c) {
         sum += row[c];
-        square += row[args.channels + c];
+        square += row[p.channels + c];
       }
     }
     const double mean = sum / count;
-    const double variance = HWY_MAX(square / count - mean * mean, 0.0);
-    const double inverse = 1.0 / std::sqrt(variance + static_cast<double>(args.eps));
-    for (int64_t c = g * width; c < (g + 1) * width; ++c) {
-      factor[c] = static_cast<float>(args.weight[c] * inverse);
-      shift[c] = static_cast<float>(args.bias[c] - mean * args.weight[c] * inverse);
-    }
+    moments[2 * i] = mean;
+    moments[2 * i + 1] = HWY_MAX(square / count - mean * mean, 0.0);
   }
 }
 
-void ScaleRows(const NormArgs& args, const float* x, int64_t rows, const float* factor,
-               const float* shift, float* out) {
+/// factor[c], shift[c] of one image such that the normalised value is x * factor + shift.
+template <typename T>
+void FoldMoments(const GroupNormArgs& args, int64_t channels, const T* moments, float* factor,
+                 float* shift) {
+  const int64_t width = channels / args.groups;
+  for (int64_t c = 0; c < channels; ++c) {
+    const double mean = moments[c / width * 2], variance = moments[c / width * 2 + 1];
+    const double inverse = 1.0 / std::sqrt(variance + static_cast<double>(args.eps));
+    factor[c] = static_cast<float>(args.weight[c] * inverse);
+    shift[c] = static_cast<float>(args.bias[c] - mean * args.weight[c] * inverse);
+  }
+}
+
+void ScaleRows(const float* x, int64_t rows, int64_t channels, const float* factor,
+               const float* shift, Activation activation, float* out) {
   const Floats d;
-  for (int64_t r = 0; r < rows; ++r, x += args.channels, out += args.channels) {
-    ForVectors(args.channels, [&](int64_t c, int64_t n) HWY_ATTR {
+  for (int64_t r = 0; r < rows; ++r, x += channels, out += channels) {
+    ForVectors(channels, [&](int64_t c, int64_t n) HWY_ATTR {
       const Vector y =
           hn::MulAdd(LoadUpTo(d, x + c, n), LoadUpTo(d, factor + c, n), LoadUpTo(d, shift + c, n));
-      StoreUpTo(d, Activate(d, y, args.activation), out + c, n);
+      StoreUpTo(d, Activate(d, y, activation), out + c, n);
     });
   }
 }
 
-/// `partial` holds images * parts * 2 * channels doubles, `affine` images * 2 * channels floats.
-void GroupNorm(const NormArgs& args, int64_t rows_per_part, double* partial, float* affine) {
-  const int64_t channels = args.channels;
-  const int64_t parts = (args.positions + rows_per_part - 1) / rows_per_part;
-  const auto rows_of = [&](int64_t part) {
-    return HWY_MIN(rows_per_part, args.positions - part * rows_per_part);
-  };
-  parallel_for(args.images * parts, [&](int64_t task, int) HWY_ATTR {
-    const int64_t image = task / parts, part = task % parts;
-    const float* x = args.x + (image * args.positions + part * rows_per_part) * channels;
-    SumChannels(x, rows_of(part), channels, partial + task * 2 * channels);
-  });
-  for (int64_t image = 0; image < args.images; ++image)
-    FoldStatistics(args, partial + image * parts * 2 * channels, parts,
-                   affine + image * 2 * channels, affine + image * 2 * channels + channels);
-  parallel_for(args.images * parts, [&](int64_t task, int) HWY_ATTR {
-    const int64_t image = task / parts, part = task % parts;
-    const int64_t start = (image * args.positions + part * rows_per_part) * channels;
-    const float* factor = affine + image * 2 * channels;
-    ScaleRows(args, args.x + start, rows_of(part), factor, factor + channels, args.out + start);
+void GroupNorm(const PictureArgs& p, const GroupNormArgs& args) {
+  std::vector<float> affine(static_cast<size_t>(p.images * 2 * p.channels));
+  std::vector<double> own(static_cast<size_t>(args.moments ? 0 : p.images * args.groups * 2));
+  if (!args.moments) GroupMoments(p, args.groups, own.data());
+  for (int64_t image = 0; image < p.images; ++image) {
+    float *factor = affine.data() + image * 2 * p.channels, *shift = factor + p.channels;
+    const int64_t first = image * args.groups * 2;
+    if (args.moments)
+      FoldMoments(args, p.channels, args.moments + first, factor, shift);
+    else
+      FoldMoments(args, p.channels, own.data() + first, factor, shift);
+  }
+  const Parts parts(p);
+  parallel_for(p.images * parts.count, [&](int64_t task, int) HWY_ATTR {
+    const int64_t image = task / parts.count, part = task % parts.count;
+    const int64_t start = (image * p.positions + part * parts.rows) * p.channels;
+    const float* factor = affine.data() + image * 2 * p.channels;
+    ScaleRows(p.x + start, parts.rows_of(part), p.channels, factor, factor + p.channels,
+              args.activation, args.out + start);
   });
 }
 
@@ -224,21 +250,23 @@ HWY_AFTER_NAMESPACE();
 namespace tintype::cpu {
 
 HWY_EXPORT(LayerNorm);
+HWY_EXPORT(GroupMoments);
 HWY_EXPORT(GroupNorm);
 HWY_EXPORT(Activation1D);
 HWY_EXPORT(Geglu);
 HWY_EXPORT(WeightedSum);
 
-void layer_norm(const NormArgs& args) { HWY_DYNAMIC_DISPATCH(LayerNorm)(args); }
+void layer_norm(const LayerNormArgs& args) { HWY_DYNAMIC_DISPATCH(LayerNorm)(args); }
 
-void group_norm(const NormArgs& args) {
-  if (args.images * args.positions == 0) return;
-  // Parts depend on the shape alone, so the order of summation does too.
-  const int64_t rows_per_part = std::max<int64_t>(int64_t{1} << 15, args.channels) / args.channels;
-  const int64_t parts = (args.positions + rows_per_part - 1) / rows_per_part;
-  std::vector<double> partial(static_cast<size_t>(args.images * parts * 2 * args.channels));
-  std::vector<float> affine(static_cast<size_t>(args.images * 2 * args.channels));
-  HWY_DYNAMIC_DISPATCH(GroupNorm)(args, rows_per_part, partial.data(), affine.data());
+void group_moments(const PictureArgs& picture, int groups, float* out) {
+  std::vector<double> moments(static_cast<size_t>(picture.images * groups * 2));
+  HWY_DYNAMIC_DISPATCH(GroupMoments)(picture, groups, moments.data());
+  for (const double moment : moments) *out++ = static_cast<float>(moment);
+}
+
+void group_norm(const PictureArgs& picture, const GroupNormArgs& args) {
+  if (picture.images * picture.positions == 0) return;
+  HWY_DYNAMIC_DISPATCH(GroupNorm)(picture, args);
 }
 
 void activate(const float* x, int64_t count, Activation activation, float* out) {

@@ -10,21 +10,34 @@
 
 namespace tintype::cpu {
 
-struct NormArgs {
+struct LayerNormArgs {
   const float* x = nullptr;
-  int64_t images = 1;     ///< group_norm only
-  int64_t positions = 0;  ///< rows (layer_norm) or rows per image (group_norm)
-  int64_t channels = 0;
+  int64_t rows = 0, channels = 0;
+  const float* weight = nullptr;
+  const float* bias = nullptr;
+  float eps = 0;
+  float* out = nullptr;
+};
+void layer_norm(const LayerNormArgs& args);
+
+/// x [images, positions, channels]
+struct PictureArgs {
+  const float* x = nullptr;
+  int64_t images = 1, positions = 0, channels = 0;
+};
+/// out [images, groups, 2]: mean and variance
+void group_moments(const PictureArgs& picture, int groups, float* out);
+
+struct GroupNormArgs {
   int groups = 1;
   const float* weight = nullptr;
   const float* bias = nullptr;
   float eps = 0;
   Activation activation = Activation::kNone;
+  const float* moments = nullptr;  ///< [images, groups, 2]; null: the picture's
   float* out = nullptr;
 };
-
-void layer_norm(const NormArgs& args);
-void group_norm(const NormArgs& args);
+void group_norm(const PictureArgs& picture, const GroupNormArgs& args);
 void activate(const float* x, int64_t count, Activation activation, float* out);
 /// x [rows, 2 * columns] -> out [rows, columns]
 void geglu(const float* x, int64_t rows, int64_t columns, float* out);

@@ -35,7 +35,7 @@ class MetaWeight final : public PackedWeight {
   MetaStorage storage_;
 };
 
-/// The CPU packs columns into panels of at least this many floats.
+/// The CPU packs columns into panels of at least this many elements.
 constexpr int64_t kPanelColumns = 16;
 
 class MetaBackend final : public Backend {
@@ -51,9 +51,9 @@ class MetaBackend final : public Backend {
     const int64_t columns = weight.dim(0);
     if (columns == 0) return std::make_unique<MetaWeight>(weight.shape(), 0);
     const int64_t padded = (columns + kPanelColumns - 1) / kPanelColumns * kPanelColumns;
-    const int64_t floats = weight.numel() / columns * padded;
+    const int64_t elements = weight.numel() / columns * padded;
     return std::make_unique<MetaWeight>(weight.shape(),
-                                        static_cast<size_t>(floats) * sizeof(float));
+                                        static_cast<size_t>(elements) * size_of(weight.dtype()));
   }
   std::unique_ptr<PackedWeight> pack_conv2d(const Tensor& weight) const override {
     return pack_linear(weight);
@@ -69,13 +69,13 @@ class MetaBackend final : public Backend {
   void conv2d(const Tensor&, const PackedWeight&, const Conv2dGeometry&, const Epilogue&,
               Tensor&) const override {}
   void layer_norm(const Tensor&, const Tensor&, const Tensor&, float, Tensor&) const override {}
-  void group_norm(const Tensor&, int, const Tensor&, const Tensor&, float, Activation,
+  void group_moments(const Tensor&, Tensor&) const override {}
+  void group_norm(const Tensor&, const GroupNormOptions&, const Tensor&, const Tensor&,
                   Tensor&) const override {}
   void activation(const Tensor&, Activation, Tensor&) const override {}
   void geglu(const Tensor&, Tensor&) const override {}
   void weighted_sum(std::span<const WeightedTerm>, Tensor&) const override {}
   void concat_last(const Tensor&, const Tensor&, Tensor&) const override {}
-  void upsample_nearest(const Tensor&, Tensor&) const override {}
   void embedding(const Tensor&, const Tensor&, Tensor&) const override {}
 
  private:

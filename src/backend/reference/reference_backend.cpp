@@ -116,20 +116,27 @@ class ReferenceBackend final : public Backend {
   void layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps,
                   Tensor& out) const override {
     const int64_t channels = x.dim(-1);
-    for (int64_t row = 0; row < x.numel() / channels; ++row)
-      normalise(x, row * channels, 1, channels, channels, 0, weight, bias, eps, Activation::kNone,
-                out);
+    for (int64_t row = 0; row < x.numel() / channels; ++row) {
+      const Block block{.start = row * channels, .positions = 1, .width = channels};
+      normalise(x, block, moments(x, block), {.eps = eps}, weight, bias, out);
+    }
   }
-  void group_norm(const Tensor& x, int groups, const Tensor& weight, const Tensor& bias, float eps,
-                  Activation activation, Tensor& out) const override {
-    const int64_t channels = x.dim(-1), width = channels / groups;
-    const int64_t images = x.dim(0);
-    if (x.numel() == 0) return;
-    const int64_t positions = x.numel() / images / channels;
-    for (int64_t image = 0; image < images; ++image)
-      for (int g = 0; g < groups; ++g)
-        normalise(x, image * positions * channels + g * width, positions, width, channels,
-                  g * width, weight, bias, eps, activation, out);
+  void group_moments(const Tensor& x, Tensor& out) const override {
+    float* to = out.mutable_data<float>();
+    for (const Block& block : group_blocks(x, static_cast<int>(out.dim(1)))) {
+      const Moments m = moments(x, block);
+      *to++ = static_cast<float>(m.mean);
+      *to++ = static_cast<float>(m.variance);
+    }
+  }
+  void group_norm(const Tensor& x, const GroupNormOptions& options, const Tensor& weight,
+                  const Tensor& bias, Tensor& out) const override {
+    const float* given = options.moments ? options.moments->data<float>() : nullptr;
+    for (const Block& block : group_blocks(x, options.groups)) {
+      const Moments m = given ? Moments{given[0], given[1]} : moments(x, block);
+      if (given) given += 2;
+      normalise(x, block, m, options, weight, bias, out);
+    }
   }
   void activation(const Tensor& x, Activation kind, Tensor& out) const override {
     for (int64_t i = 0; i < x.numel(); ++i)
@@ -159,16 +166,6 @@ class ReferenceBackend final : public Backend {
                                                    : b.data<float>()[row * right + column - left];
     }
   }
-  void upsample_nearest(const Tensor& x, Tensor& out) const override {
-    const int64_t height = out.dim(1), width = out.dim(2), channels = out.dim(3);
-    for (int64_t i = 0; i < out.numel(); ++i) {
-      const int64_t c = i % channels, column = i / channels % width;
-      const int64_t y = i / channels / width % height, image = i / channels / width / height;
-      const int64_t from_y = y * x.dim(1) / height, from_x = column * x.dim(2) / width;
-      out.mutable_data<float>()[i] =
-          x.data<float>()[((image * x.dim(1) + from_y) * x.dim(2) + from_x) * channels + c];
-    }
-  }
   void embedding(const Tensor& table, const Tensor& ids, Tensor& out) const override {
     const int64_t width = table.dim(1);
     for (int64_t i = 0; i < out.numel(); ++i)
@@ -181,26 +178,55 @@ class ReferenceBackend final : public Backend {
     if (from.nbytes()) std::memcpy(to.mutable_bytes(), from.bytes(), from.nbytes());
   }
 
-  /// Normalises `positions` rows of `width` channels, `stride` apart, starting at `start`.
-  static void normalise(const Tensor& x, int64_t start, int64_t positions, int64_t width,
-                        int64_t stride, int64_t first_channel, const Tensor& weight,
-                        const Tensor& bias, float eps, Activation activation, Tensor& out) {
-    const float* in = x.data<float>() + start;
-    const double count = static_cast<double>(positions * width);
+  /// What is normalised together: `positions` runs of `width` channels, one `stride` apart.
+  struct Block {
+    int64_t start = 0, positions = 0, width = 0;
+    int64_t stride = 0, first_channel = 0;
+  };
+  struct Moments {
+    double mean, variance;
+  };
+
+  static std::vector<Block> group_blocks(const Tensor& x, int groups) {
+    std::vector<Block> blocks;
+    if (x.numel() == 0) return blocks;
+    const int64_t channels = x.dim(-1), width = channels / groups;
+    const int64_t positions = x.numel() / x.dim(0) / channels;
+    for (int64_t image = 0; image < x.dim(0); ++image)
+      for (int g = 0; g < groups; ++g)
+        blocks.push_back(
+            {image * positions * channels + g * width, positions, width, channels, g * width});
+    return blocks;
+  }
+
+  static Moments moments(const Tensor& x, const Block& block) {
+    const float* in = x.data<float>() + block.start;
+    const double count = static_cast<double>(block.positions * block.width);
     double mean = 0, variance = 0;
-    for (int64_t p = 0; p < positions; ++p)
-      for (int64_t c = 0; c < width; ++c) mean += in[p * stride + c] / count;
-    for (int64_t p = 0; p < positions; ++p)
-      for (int64_t c = 0; c < width; ++c)
-        variance += (in[p * stride + c] - mean) * (in[p * stride + c] - mean) / count;
-    const double scale = 1.0 / std::sqrt(variance + eps);
-    float* to = out.mutable_data<float>() + start;
-    for (int64_t p = 0; p < positions; ++p)
-      for (int64_t c = 0; c < width; ++c)
-        to[p * stride + c] = static_cast<float>(
-            activate((in[p * stride + c] - mean) * scale * weight.data<float>()[first_channel + c] +
-                         bias.data<float>()[first_channel + c],
-                     activation));
+    for (int64_t p = 0; p < block.positions; ++p)
+      for (int64_t c = 0; c < block.width; ++c) mean += in[p * block.stride + c] / count;
+    for (int64_t p = 0; p < block.positions; ++p)
+      for (int64_t c = 0; c < block.width; ++c) {
+        const double delta = in[p * block.stride + c] - mean;
+        variance += delta * delta / count;
+      }
+    return {mean, variance};
+  }
+
+  static void normalise(const Tensor& x, const Block& block, const Moments& m,
+                        const GroupNormOptions& options, const Tensor& weight, const Tensor& bias,
+                        Tensor& out) {
+    const float* in = x.data<float>() + block.start;
+    const double scale = 1.0 / std::sqrt(m.variance + options.eps);
+    float* to = out.mutable_data<float>() + block.start;
+    for (int64_t p = 0; p < block.positions; ++p)
+      for (int64_t c = 0; c < block.width; ++c) {
+        const double unit = (in[p * block.stride + c] - m.mean) * scale;
+        to[p * block.stride + c] =
+            static_cast<float>(activate(unit * weight.data<float>()[block.first_channel + c] +
+                                            bias.data<float>()[block.first_channel + c],
+                                        options.activation));
+      }
   }
 
   mutable ReferenceAllocator allocator_;

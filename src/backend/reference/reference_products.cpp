@@ -48,7 +48,8 @@ void linear(const Tensor& x, const PlainWeight& weight, const Epilogue& epilogue
 
 void conv2d(const Tensor& x, const PlainWeight& weight, const Conv2dGeometry& g,
             const Epilogue& epilogue, Tensor& out) {
-  const int64_t height = x.dim(1), width = x.dim(2), in_channels = x.dim(3);
+  const int64_t height = g.resize_height ? g.resize_height : x.dim(1);
+  const int64_t width = g.resize_width ? g.resize_width : x.dim(2), in_channels = x.dim(3);
   const int64_t out_height = out.dim(1), out_width = out.dim(2), out_channels = out.dim(3);
   const int64_t kernel_h = weight.shape()[2], kernel_w = weight.shape()[3];
   const float* in = x.data<float>();
@@ -63,7 +64,8 @@ void conv2d(const Tensor& x, const PlainWeight& weight, const Conv2dGeometry& g,
         for (int64_t j = 0; j < kernel_w; ++j) {
           const int64_t y = top + i, column = left + j;
           if (y < 0 || y >= height || column < 0 || column >= width) continue;
-          const float* pixel = in + ((image * height + y) * width + column) * in_channels;
+          const int64_t from_y = y * x.dim(1) / height, from_x = column * x.dim(2) / width;
+          const float* pixel = in + ((image * x.dim(1) + from_y) * x.dim(2) + from_x) * in_channels;
           for (int64_t c = 0; c < in_channels; ++c)
             sum += static_cast<double>(pixel[c]) *
                    weight.values()[((o * in_channels + c) * kernel_h + i) * kernel_w + j];

@@ -1,5 +1,6 @@
 #include "models/autoencoder_kl/autoencoder_kl.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "models/config_checks.h"
@@ -8,6 +9,12 @@ namespace tintype {
 namespace {
 
 constexpr float kEps = 1e-6f;  // fixed in the reference, not a config key
+
+/// Rows [first, last) of a picture [1,H,W,C]: a view.
+Tensor picture_rows(const Tensor& x, int64_t first, int64_t last) {
+  const Tensor rows = x.reshape(Shape{x.dim(1), x.dim(2), x.dim(3)}).slice(first, last);
+  return rows.reshape(Shape{1, last - first, x.dim(2), x.dim(3)});
+}
 
 nn::ResnetBlock2D::Options resnet_options(const AutoencoderKlConfig& c, int64_t in, int64_t out) {
   return {.in_channels = in,
@@ -141,7 +148,8 @@ AutoencoderKl::Decoder::Decoder(const WeightScope& w, const AutoencoderKlConfig&
 AutoencoderKl::AutoencoderKl(const WeightScope& w, const AutoencoderKlConfig& c)
     : traits_{.latent_channels = c.latent_channels,
               .factor = int64_t{1} << (c.block_out_channels.size() - 1),
-              .scaling_factor = c.scaling_factor},
+              .scaling_factor = c.scaling_factor,
+              .levels = static_cast<int64_t>(c.block_out_channels.size())},
       picture_channels_(c.in_channels),
       encoder_(w / "encoder", c),
       decoder_(w / "decoder", c) {
@@ -153,21 +161,87 @@ AutoencoderKl::AutoencoderKl(const WeightScope& w, const AutoencoderKlConfig& c)
                              nn::same_padding(0));
 }
 
-Tensor AutoencoderKl::decode(const Tensor& latents, const nn::Trace* trace) const {
+Tensor AutoencoderKl::Decoder::begin(const Tensor& latents, const nn::Trace* trace) const {
+  Tensor h = conv_in.forward(latents);
+  nn::trace(trace, "decoder.conv_in", h);
+  h = mid_block.forward(h);
+  nn::trace(trace, "decoder.mid_block", h);
+  return h;
+}
+
+Tensor AutoencoderKl::Decoder::level(size_t i, Tensor h, nn::BandMoments* bands,
+                                     const nn::Trace* trace) const {
+  if (i > 0) {
+    h = up_blocks[i - 1].upsampler->forward(h, 2 * h.dim(1), 2 * h.dim(2));
+    nn::trace(trace, cat("decoder.up_blocks.", i - 1), h);
+  }
+  for (const nn::ResnetBlock2D& resnet : up_blocks[i].resnets) {
+    h = resnet.forward(h, nullptr, bands);
+    if (bands && bands->enough()) return {};
+  }
+  if (i + 1 == up_blocks.size()) nn::trace(trace, cat("decoder.up_blocks.", i), h);
+  return h;
+}
+
+Tensor AutoencoderKl::Decoder::end(const Tensor& h, nn::BandMoments* bands) const {
+  return conv_out.forward(conv_norm_out.forward(h, Activation::kSilu, bands));
+}
+
+int64_t AutoencoderKl::Decoder::halo(size_t first) const {
+  int64_t rows = 1;  // conv_out
+  for (size_t i = up_blocks.size(); i-- > first;) {
+    rows += 2 * static_cast<int64_t>(up_blocks[i].resnets.size());
+    if (i > 0) rows = (rows + 2) / 2;  // the upsampler sees one more, at half the size
+  }
+  return rows;
+}
+
+void AutoencoderKl::require_latents(const Tensor& latents) const {
   TT_REQUIRE(latents.rank() == 4 && latents.dim(3) == traits_.latent_channels, "vae",
              "latents must be [B,H,W,", traits_.latent_channels, "], got ", latents.shape());
-  Tensor h = post_quant_conv_ ? post_quant_conv_->forward(latents) : latents;
-  h = decoder_.conv_in.forward(h);
-  nn::trace(trace, "decoder.conv_in", h);
-  h = decoder_.mid_block.forward(h);
-  nn::trace(trace, "decoder.mid_block", h);
-  for (size_t i = 0; i < decoder_.up_blocks.size(); ++i) {
-    const UpBlock& block = decoder_.up_blocks[i];
-    for (const nn::ResnetBlock2D& resnet : block.resnets) h = resnet.forward(h);
-    if (block.upsampler) h = block.upsampler->forward(h, 2 * h.dim(1), 2 * h.dim(2));
-    nn::trace(trace, cat("decoder.up_blocks.", i), h);
-  }
-  return decoder_.conv_out.forward(decoder_.conv_norm_out.forward(h, Activation::kSilu));
+}
+
+Tensor AutoencoderKl::decode(const Tensor& latents, const nn::Trace* trace) const {
+  require_latents(latents);
+  Tensor h = decoder_.begin(post_quant_conv_ ? post_quant_conv_->forward(latents) : latents, trace);
+  for (size_t i = 0; i < decoder_.up_blocks.size(); ++i)
+    h = decoder_.level(i, std::move(h), nullptr, trace);
+  return decoder_.end(h, nullptr);
+}
+
+Tensor AutoencoderKl::decode_in_bands(const Tensor& latents, const DecodeBands& bands) const {
+  require_latents(latents);
+  TT_REQUIRE(latents.dim(0) == 1 && bands.rows >= 1 && bands.whole_levels >= 0 &&
+                 bands.whole_levels < traits_.levels,
+             "vae", "bands are of one picture, have rows, and begin at one of ", traits_.levels,
+             " levels; got ", latents.shape(), ", ", bands.rows, " rows, level ",
+             bands.whole_levels);
+  const size_t first = static_cast<size_t>(bands.whole_levels), levels = decoder_.up_blocks.size();
+  Tensor whole =
+      decoder_.begin(post_quant_conv_ ? post_quant_conv_->forward(latents) : latents, nullptr);
+  for (size_t i = 0; i < first; ++i) whole = decoder_.level(i, std::move(whole), nullptr, nullptr);
+
+  const int64_t rows = whole.dim(1), halo = decoder_.halo(first);
+  const int64_t pixels = latents.dim(1) * traits_.factor / rows;  // per row of `whole`
+  nn::BandMoments moments;
+  Tensor picture;
+  do {
+    for (int64_t row = 0; row < rows; row += bands.rows) {
+      const int64_t end = std::min(row + bands.rows, rows);
+      const int64_t top = std::max<int64_t>(row - halo, 0), bottom = std::min(end + halo, rows);
+      moments.begin_band(bottom - top, row - top, end - top);
+      Tensor band = picture_rows(whole, top, bottom);
+      for (size_t i = first; i < levels && band.defined(); ++i)
+        band = decoder_.level(i, std::move(band), &moments, nullptr);
+      if (!band.defined()) continue;
+      band = decoder_.end(band, &moments);
+      if (moments.enough()) continue;
+      const Tensor own = picture_rows(band, (row - top) * pixels, (end - top) * pixels);
+      const Tensor lines = own.reshape(Shape{own.dim(1), own.dim(2), own.dim(3)});
+      picture = picture.defined() ? ops::concat_first(picture, lines) : lines;
+    }
+  } while (moments.end_pass());
+  return picture.reshape(Shape{1, picture.dim(0), picture.dim(1), picture.dim(2)});
 }
 
 Tensor AutoencoderKl::encode_moments(const Tensor& picture, const nn::Trace* trace) const {

@@ -44,6 +44,7 @@ class AutoencoderKl final : public LatentCodec {
   const Traits& traits() const override { return traits_; }
   /// Traced: `decoder.conv_in`, `decoder.mid_block`, `decoder.up_blocks.N`.
   Tensor decode(const Tensor& latents, const nn::Trace* trace) const override;
+  Tensor decode_in_bands(const Tensor& latents, const DecodeBands& bands) const override;
   /// Traced: `encoder.conv_in`, `encoder.down_blocks.N`, `encoder.mid_block`.
   Tensor encode_moments(const Tensor& picture, const nn::Trace* trace) const override;
 
@@ -78,7 +79,18 @@ class AutoencoderKl final : public LatentCodec {
     nn::GroupNorm conv_norm_out;
     nn::Conv2d conv_out;
     Decoder(const WeightScope& w, const AutoencoderKlConfig& config);
+    /// Latents to the mid block's features.
+    Tensor begin(const Tensor& latents, const nn::Trace* trace) const;
+    /// One level, from the size of the one before. In bands: undefined once the pass has enough.
+    Tensor level(size_t i, Tensor h, nn::BandMoments* bands, const nn::Trace* trace) const;
+    /// The last level's features to a picture.
+    Tensor end(const Tensor& h, nn::BandMoments* bands) const;
+    /// Rows above and below a band that the levels from `first` on see through their filters.
+    int64_t halo(size_t first) const;
   };
+
+  /// throws kInvalidArgument
+  void require_latents(const Tensor& latents) const;
 
   Traits traits_;
   int64_t picture_channels_;
