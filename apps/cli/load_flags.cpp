@@ -5,8 +5,8 @@ namespace tintype::cli {
 void add_load_flags(CLI::App& command, LoadOptions& options) {
   command
       .add_option("--tokenizer", options.tokenizers,
-                  "Single files only: folder with vocab.json and merges.txt; twice when SDXL's two "
-                  "text encoders have different ones")
+                  "Single files only: folder with vocab.json and merges.txt (default: CLIP's own "
+                  "vocabulary); twice when SDXL's two text encoders have different ones")
       ->type_name("FOLDER")
       ->expected(1)
       ->take_all();
@@ -19,6 +19,14 @@ void add_load_flags(CLI::App& command, LoadOptions& options) {
   command
       .add_option("--prediction", options.prediction_type,
                   "Single files only: epsilon or v_prediction, where the file does not tell")
+      ->type_name("NAME");
+  command.add_flag("--ema", options.ema,
+                   "Single files only: use the averaged copy of the network that training "
+                   "checkpoints also hold (model_ema.*)");
+  command
+      .add_option("--timestep-spacing", options.timestep_spacing,
+                  "leading, trailing or linspace instead of the model's own; models distilled to "
+                  "few steps (Turbo, Lightning) need trailing, which a single file does not tell")
       ->type_name("NAME");
 }
 

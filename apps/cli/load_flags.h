@@ -1,4 +1,4 @@
-/// Flags that single-file checkpoints need, shared by the commands that load one. No state.
+/// Flags that say what a checkpoint leaves open, shared by the commands that load one. No state.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -7,7 +7,7 @@
 
 namespace tintype::cli {
 
-/// --tokenizer, --vae, --text-encoder, --prediction
+/// --tokenizer, --vae, --text-encoder, --prediction, --ema, --timestep-spacing
 void add_load_flags(CLI::App& command, LoadOptions& options);
 
 /// What `--model` takes, for help texts.

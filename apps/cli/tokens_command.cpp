@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "cli/arguments.h"
+#include "cli/load_flags.h"
 
 namespace tintype::cli {
 namespace {
@@ -114,9 +115,7 @@ void add_tokens_command(CLI::App& app, std::function<void()>& run) {
   const auto flags = std::make_shared<Flags>();
   CLI::App* command = app.add_subcommand(
       "tokens", "Show how a model reads a prompt: windows, ids, weights, prompt editing");
-  command->add_option("-m,--model", flags->model, "Folder of the model")
-      ->required()
-      ->type_name("FOLDER");
+  command->add_option("-m,--model", flags->model, kModelHelp)->required()->type_name("MODEL");
   command->add_option("-p,--prompt", flags->prompt, "The prompt; may be empty (\"\")")
       ->required()
       ->type_name("TEXT");
@@ -138,6 +137,11 @@ void add_tokens_command(CLI::App& app, std::function<void()>& run) {
           "--embeddings", [flags](const std::string& text) { flags->options.embeddings = text; },
           "Textual inversions: a safetensors file, or a folder of them")
       ->type_name("PATH");
+  command
+      ->add_option_function<std::string>(
+          "--tokenizer", [flags](const std::string& text) { flags->options.tokenizer = text; },
+          "Single files only: folder with vocab.json and merges.txt (default: CLIP's own)")
+      ->type_name("FOLDER");
   command->add_flag("--json", flags->json, "Print one JSON object on stdout");
   command->callback([&run, flags] {
     run = [flags] {

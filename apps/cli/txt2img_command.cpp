@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <limits>
 #include <memory>
 #include <random>
@@ -167,6 +168,14 @@ void save_grid(const Txt2ImgOptions& options, Outcome& outcome) {
   outcome.save_s += seconds_since(start);
 }
 
+/// A refiner in one file has the base's second text encoder, and so its tokenizer.
+LoadOptions refiner_load(const Txt2ImgOptions& options) {
+  LoadOptions load;
+  if (!options.load.tokenizers.empty() && !std::filesystem::is_directory(options.refiner))
+    load.tokenizers = {options.load.tokenizers.back()};
+  return load;
+}
+
 void run_txt2img(const Txt2ImgOptions& options) {
   const Clock::time_point start = Clock::now();
   const std::vector<TextToImageRequest> requests = requests_of(options);
@@ -185,7 +194,9 @@ void run_txt2img(const Txt2ImgOptions& options) {
 
   const Engine engine(options.engine);
   const auto model = engine.load(options.model, context, options.load);
-  const auto refiner = options.refiner.empty() ? nullptr : engine.load(options.refiner, context);
+  const auto refiner = options.refiner.empty()
+                           ? nullptr
+                           : engine.load(options.refiner, context, refiner_load(options));
   Outcome outcome;
   outcome.load_s = seconds_since(start);
   for (const TextToImageRequest& request : requests) {
@@ -254,7 +265,10 @@ void add_picture_flags(CLI::App& command, TextToImageRequest& request) {
       },
       "How strongly to follow the prompt (default: 7.5)", "G");
   command
-      .add_option("--sampler", request.sampler, joined(sampler_names()) + " (default: the model's)")
+      .add_option("--sampler", request.sampler,
+                  joined(sampler_names()) +
+                      "; also as galleries write them, with or without a scheduler: \"DPM++ 2M "
+                      "Karras\" (default: the model's)")
       ->type_name("NAME");
   command
       .add_option("--scheduler", request.scheduler,
@@ -358,7 +372,7 @@ void add_refiner_flags(CLI::App& command, Txt2ImgOptions& options) {
       .add_option("--refiner", options.refiner,
                   "Model that removes the last of the noise, such as SDXL's refiner; with the "
                   "samplers ddim, euler and euler_a")
-      ->type_name("FOLDER");
+      ->type_name("MODEL");
   add_parsed(
       command, "--refiner-start",
       [&options](const std::string& text) {

@@ -24,13 +24,20 @@ struct EngineOptions {
   uint64_t memory_limit_bytes = 0;
 };
 
-/// What a checkpoint in a single file leaves open. Folders need none of it.
+/// What a checkpoint in a single file leaves open. Folders say it themselves and refuse all but the
+/// last.
 struct LoadOptions {
-  /// Folders with vocab.json and merges.txt, one for each text encoder or one for all.
+  /// Folders with vocab.json and merges.txt, one for each text encoder or one for all; none: CLIP's
+  /// own vocabulary, which the library holds.
   std::vector<std::filesystem::path> tokenizers = {};
   std::filesystem::path vae = {};           ///< file whose autoencoder replaces the checkpoint's
-  std::filesystem::path text_encoder = {};  ///< likewise for the first text encoder
+  std::filesystem::path text_encoder = {};  ///< likewise for CLIP ViT-L or SD 2.x's only encoder
   std::string prediction_type = {};         ///< "epsilon" or "v_prediction" where names do not tell
+  /// Use the averaged copy of the network that some training checkpoints also hold (model_ema.*)
+  bool ema = false;
+  /// "leading", "trailing" or "linspace": which timesteps a run of few steps visits, instead of the
+  /// checkpoint's own spacing. For folders, too. Models distilled to few steps need "trailing".
+  std::string timestep_spacing = {};
 };
 
 /// One network of a checkpoint.

@@ -16,6 +16,8 @@ struct PromptOptions {
   int steps = 20;                         ///< 1..1000; editing and alternation depend on it
   int comma_backtrack = 20;               ///< a1111: tokens after a comma that may move together
   std::filesystem::path embeddings = {};  ///< file or folder of textual inversions; "" is none
+  /// Single files only: folder with vocab.json and merges.txt; "" is CLIP's own vocabulary
+  std::filesystem::path tokenizer = {};
 };
 
 struct PromptToken {
@@ -52,7 +54,8 @@ struct PromptDescription {
   std::vector<std::string> skipped_embeddings;  ///< files of the folder left out, and why
 };
 
-/// Reads the tokenizer of a model folder only (of SDXL the first one).
+/// Reads the tokenizer of a model folder only, or the names in a single file (of SDXL the first
+/// text encoder's).
 /// throws kInvalidArgument: options, a prompt over 64 KiB; kNotFound, kIo, kCorruptFile,
 ///        kUnsupported: the tokenizer's or the embeddings' files
 PromptDescription describe_prompt(const std::filesystem::path& model, std::string_view prompt,

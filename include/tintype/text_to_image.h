@@ -45,7 +45,8 @@ struct TextToImageRequest {
   /// Where a refiner takes over, as a part of the noise removed; 0..1 exclusive. Read when one is
   /// passed to Engine::text_to_image.
   double refiner_start = 0.8;
-  std::string sampler = {};           ///< "" is the checkpoint's own; see sampler_names()
+  /// "" is the checkpoint's own; see sampler_names(). May end in a scheduler: "DPM++ 2M Karras"
+  std::string sampler = {};
   std::string scheduler = {};         ///< "" is the checkpoint's own spacing; see scheduler_names()
   std::optional<uint64_t> seed = {};  ///< unset: drawn once and returned with the picture
   /// How the prompts are read: "plain" (every character is text, as diffusers), "a1111" or "comfy"

@@ -258,6 +258,22 @@ std::vector<std::string> unclaimed_names(const TensorSource& source,
   return names;
 }
 
+/// Where the training of SD 2.0 base stopped, by which the reference tells it from the others.
+/// source  diffusers loaders/single_file_utils.py, _legacy_load_scheduler
+constexpr int64_t kLastStepOfEpsilon = 875000;
+
+/// The training step that some files hold, as I64, I32 or f32.
+std::optional<int64_t> global_step(const TensorSource& source) {
+  if (const auto* other = find_by_name(source.unreadable(), "global_step")) return other->number;
+  const auto* entry = find_by_name(source.entries(), "global_step");
+  if (entry == nullptr || entry->shape.numel() != 1) return {};
+  const Tensor value = source.read(*entry);
+  if (entry->dtype == DType::kI32) return value.data<int32_t>()[0];
+  if (entry->dtype != DType::kF32) return {};
+  const float step = value.data<float>()[0];
+  return step >= 0 && step < 1e12f ? std::optional(static_cast<int64_t>(step)) : std::nullopt;
+}
+
 /// Standard deviation of a float tensor, as torch.std.
 double deviation(const Tensor& x) {
   const auto value = [&](int64_t i) -> double {
@@ -320,6 +336,12 @@ std::string settle_prediction(SingleFileCheckpoint& checkpoint, const TensorSour
     return cat("prediction type ", *wanted, ", as asked for");
   }
   if (!checkpoint.ambiguous_prediction) return {};
+  if (const auto step = global_step(source); step == kLastStepOfEpsilon) {
+    set_prediction(checkpoint, "epsilon");
+    checkpoint.ambiguous_prediction = false;
+    return cat("prediction type epsilon is assumed: the file's global_step is ", *step,
+               ", as in SD 2.0 base; override it if pictures come out as noise");
+  }
   // ComfyUI's test (comfy/supported_models.py, SD20): in the networks retrained to predict velocity
   // the biases of the last attention's first norm are spread wider. All released ones obey it.
   constexpr double kVelocityDeviation = 0.09;

@@ -1,10 +1,13 @@
+#include <functional>
 #include <optional>
 
 #include "base/json.h"
 #include "base/text.h"
+#include "models/single_file.h"
 #include "prompts/prompt_windows.h"
 #include "prompts/token_names.h"
 #include "tintype/prompt.h"
+#include "weights/gguf.h"
 
 namespace tintype {
 namespace {
@@ -13,34 +16,55 @@ namespace fs = std::filesystem;
 
 constexpr int kMaxSteps = 1000;
 
-/// Folder names of one tower: tokenizer and encoder.
+/// How one text encoder reads.
 struct Tower {
-  fs::path tokenizer, encoder;
+  ClipTokenizer tokenizer;
+  TokenNames names;
+  EmbeddingSlot slot;
+  std::function<int64_t()> width;  ///< of its embeddings; reads what only embeddings need
 };
 
 /// The refiner of SDXL has only a second tower.
-Tower find_tower(const fs::path& model) {
+Tower tower_of_folder(const fs::path& model) {
   std::error_code status;
-  if (!fs::exists(model, status))
-    fail(ErrorKind::kNotFound, printable(model.string()),
-         "a model folder must exist here, found nothing");
-  if (!fs::is_directory(model, status))
-    fail(ErrorKind::kUnsupported, printable(model.string()),
-         "prompts are read with a model folder's tokenizer, got a single file");
-  if (!fs::exists(model / "tokenizer", status) && fs::exists(model / "tokenizer_2", status))
-    return {model / "tokenizer_2", model / "text_encoder_2"};
-  return {model / "tokenizer", model / "text_encoder"};
+  const bool second =
+      !fs::exists(model / "tokenizer", status) && fs::exists(model / "tokenizer_2", status);
+  const fs::path tokenizer = model / (second ? "tokenizer_2" : "tokenizer");
+  const fs::path config = model / (second ? "text_encoder_2" : "text_encoder") / "config.json";
+  return {.tokenizer = ClipTokenizer::load(tokenizer),
+          .names = TokenNames::load(tokenizer),
+          .slot = second ? EmbeddingSlot::kSecond : EmbeddingSlot::kFirst,
+          .width = [config] {
+            const Json json = read_json_file(config, 1u << 20);
+            return JsonObject(json, config.string()).integer("hidden_size", 1, 1 << 16);
+          }};
 }
 
-EmbeddingRegistry read_embeddings(const Tower& tower, const fs::path& path) {
-  const fs::path config = tower.encoder / "config.json";
-  const Json json = read_json_file(config, 1u << 20);
-  const int64_t width = JsonObject(json, config.string()).integer("hidden_size", 1, 1 << 16);
-  const bool second = tower.encoder.filename() == "text_encoder_2";
-  EmbeddingRegistry registry(
-      {.width = width, .slot = second ? EmbeddingSlot::kSecond : EmbeddingSlot::kFirst});
-  registry.add(path);
-  return registry;
+Tower tower_of_file(const fs::path& file, const fs::path& tokenizer) {
+  const auto source = open_weights_file(file);
+  const SingleFileCheckpoint found = identify_single_file(*source);
+  const TextTowerOptions& first = found.family.text_towers.front();
+  const auto& encoder = found.text_encoders[first.projection ? 1 : 0];
+  const Json config = encoder ? encoder->config : Json::object();
+  const std::string origin = source->origin() + " (its text encoder)";
+  const ClipTokenizer ours =
+      tokenizer.empty() ? ClipTokenizer::openai() : ClipTokenizer::load(tokenizer);
+  return {.tokenizer = first.quick_gelu ? ours : ours.with_pad_id(0),
+          .names = tokenizer.empty() ? TokenNames::openai() : TokenNames::load(tokenizer),
+          .slot = first.projection ? EmbeddingSlot::kSecond : EmbeddingSlot::kFirst,
+          .width = [config, origin] {
+            return JsonObject(config, origin).integer("hidden_size", 1, 1 << 16);
+          }};
+}
+
+Tower find_tower(const fs::path& model, const fs::path& tokenizer) {
+  std::error_code status;
+  if (!fs::exists(model, status))
+    fail(ErrorKind::kNotFound, printable(model.string()), "a model must exist here, found nothing");
+  if (!fs::is_directory(model, status)) return tower_of_file(model, tokenizer);
+  TT_REQUIRE(tokenizer.empty(), "tokenizer",
+             "is for checkpoints in one file, this one is a folder, which holds its own");
+  return tower_of_folder(model);
 }
 
 PromptTokens describe(const PromptWindows& windows, const TokenNames& names,
@@ -75,11 +99,12 @@ PromptDescription describe_prompt(const fs::path& model, std::string_view prompt
              options.comma_backtrack);
   TT_REQUIRE(prompt.size() <= kMaxPromptBytes, "prompt", "must have at most ", kMaxPromptBytes,
              " bytes, got ", prompt.size());
-  const Tower tower = find_tower(model);
-  const ClipTokenizer tokenizer = ClipTokenizer::load(tower.tokenizer);
-  const TokenNames names = TokenNames::load(tower.tokenizer);
+  const Tower tower = find_tower(model, options.tokenizer);
   std::optional<EmbeddingRegistry> embeddings;
-  if (!options.embeddings.empty()) embeddings = read_embeddings(tower, options.embeddings);
+  if (!options.embeddings.empty()) {
+    embeddings.emplace(EmbeddingRegistry::Options{.width = tower.width(), .slot = tower.slot});
+    embeddings->add(options.embeddings);
+  }
 
   const PromptSchedule schedule = parse_prompt(prompt, syntax, options.steps);
   PromptDescription out{.syntax = options.syntax,
@@ -91,9 +116,9 @@ PromptDescription describe_prompt(const fs::path& model, std::string_view prompt
   const EmbeddingRegistry* registry = embeddings ? &*embeddings : nullptr;
   for (const PromptSchedule::Variant& variant : schedule.variants) {
     const PromptWindows windows = make_windows(
-        tokenizer, variant.fragments,
+        tower.tokenizer, variant.fragments,
         {.syntax = syntax, .comma_backtrack = options.comma_backtrack, .embeddings = registry});
-    out.prompts.push_back(describe(windows, names, registry));
+    out.prompts.push_back(describe(windows, tower.names, registry));
     out.prompts.back().text = variant.text;
   }
   int first = 1;

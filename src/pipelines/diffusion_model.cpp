@@ -1,5 +1,6 @@
 #include "pipelines/diffusion_model.h"
 
+#include "base/check.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "pipelines/single_file_layout.h"
@@ -64,6 +65,20 @@ std::vector<CheckpointLayout::TextTower> locate_text_towers(const JsonObject& in
   return towers;
 }
 
+/// A folder says everything itself; an option that would do nothing is refused.
+void require_no_options(const LoadOptions& options) {
+  const auto refuse = [](const char* option, bool given) {
+    TT_REQUIRE(!given, option,
+               "is for checkpoints in one file, this one is a folder, which holds "
+               "its own");
+  };
+  refuse("tokenizer", !options.tokenizers.empty());
+  refuse("vae", !options.vae.empty());
+  refuse("text_encoder", !options.text_encoder.empty());
+  refuse("prediction", !options.prediction_type.empty());
+  refuse("ema", options.ema);
+}
+
 template <typename... What>
 [[noreturn]] void mismatch(const DiffusionModel& m, const What&... what) {
   fail(ErrorKind::kCorruptFile, m.name, what...,
@@ -114,6 +129,25 @@ void require_fit(const DiffusionModel& m) {
              network.added_width, " and the text encoder pools ", m.pooled_width());
 }
 
+CheckpointLayout read_folder(const fs::path& path, const LoadOptions& options) {
+  require_no_options(options);
+  const fs::path index_path = path / "model_index.json";
+  const Json json = read_json_file(index_path, 1u << 20);
+  const JsonObject index(json, index_path.string());
+  CheckpointLayout layout{
+      .name = path.filename().string(),
+      .kind = "folder",
+      .note = {},
+      .traits = PipelineTraits::for_class(index.text("_class_name", "")),
+      .text_towers = locate_text_towers(index, path),
+      .network = locate(index, path, "unet"),
+      .codec = locate(index, path, "vae"),
+      .schedule = NoiseScheduleConfig::from_file(path / "scheduler" / "scheduler_config.json")};
+  if (layout.traits.zero_absent_negative)
+    layout.traits.zero_absent_negative = index.boolean("force_zeros_for_empty_prompt", true);
+  return layout;
+}
+
 }  // namespace
 
 std::vector<std::string> PipelineTraits::class_names() {
@@ -138,21 +172,10 @@ CheckpointLayout CheckpointLayout::read(const fs::path& given, const LoadOptions
   if (!fs::exists(given, status))
     fail(ErrorKind::kNotFound, printable(given.string()),
          "a checkpoint must exist here, found nothing");
-  if (!fs::is_directory(given, status)) return read_single_file(path, options);
-  const fs::path index_path = path / "model_index.json";
-  const Json json = read_json_file(index_path, 1u << 20);
-  const JsonObject index(json, index_path.string());
-  CheckpointLayout layout{
-      .name = path.filename().string(),
-      .kind = "folder",
-      .note = {},
-      .traits = PipelineTraits::for_class(index.text("_class_name", "")),
-      .text_towers = locate_text_towers(index, path),
-      .network = locate(index, path, "unet"),
-      .codec = locate(index, path, "vae"),
-      .schedule = NoiseScheduleConfig::from_file(path / "scheduler" / "scheduler_config.json")};
-  if (layout.traits.zero_absent_negative)
-    layout.traits.zero_absent_negative = index.boolean("force_zeros_for_empty_prompt", true);
+  CheckpointLayout layout = fs::is_directory(given, status) ? read_folder(path, options)
+                                                            : read_single_file(path, options);
+  if (!options.timestep_spacing.empty())
+    layout.schedule.timestep_spacing = parse_timestep_spacing(options.timestep_spacing);
   return layout;
 }
 

@@ -116,7 +116,8 @@ void resolve_refiner(const DiffusionModel& refiner, const DiffusionModel& base,
   checked_clip_skip(refiner, request.clip_skip);
   s.refiner_name = refiner.name;
   s.refiner_start = request.refiner_start;
-  s.refiner_sampler = checked_sampler(refiner, request.sampler);
+  s.refiner_sampler =
+      checked_sampler(refiner, split_sampler_name(request.sampler, request.scheduler).sampler);
   // A run that begins in the middle needs steps that look at nothing before them.
   checked_name("sampler of a refiner", s.refiner_sampler, {"ddim", "euler", "euler_a"});
   sampler_of(refiner, s, s.refiner_sampler);
@@ -209,8 +210,9 @@ TextToImageSettings resolve_settings(const DiffusionModel& model, const TextToIm
   s.eta = request.eta;
   s.clip_skip = checked_clip_skip(model, request.clip_skip);
   s.size_conditioning = checked_size_conditioning(request.size_conditioning, s);
-  s.sampler = checked_sampler(model, request.sampler);
-  s.scheduler = canonical_scheduler(request.scheduler);
+  const SamplerChoice choice = split_sampler_name(request.sampler, request.scheduler);
+  s.sampler = checked_sampler(model, choice.sampler);
+  s.scheduler = choice.scheduler;
   // Steps and scheduler that this sampler or this checkpoint lacks are refused here, before any
   // work.
   sampler_of(model, s, s.sampler);

@@ -3,12 +3,14 @@
 #include "base/check.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <utility>
 
 #include "tokenizers/bpe.h"
 #include "tokenizers/clip_files.h"
 #include "tokenizers/clip_text.h"
+#include "tokenizers/clip_vocabulary.h"
 
 namespace tintype {
 
@@ -26,7 +28,7 @@ class TokenFinder {
     if (!pattern.empty()) patterns_.push_back({std::move(pattern), id});
   }
 
-  /// To be called once, after the last add.
+  /// To be called after the last add.
   void sort() {
     std::stable_sort(patterns_.begin(), patterns_.end(), [](const Pattern& a, const Pattern& b) {
       return a.text.size() > b.text.size();
@@ -63,6 +65,7 @@ class TokenFinder {
 struct ClipTokenizer::Tables {
   explicit Tables(ClipFiles files)
       : words(files.alphabet, std::move(files.merges)),
+        byte_ids(files.alphabet.inner),
         vocabulary_size(files.vocabulary_size),
         window(files.window),
         bos_id(files.bos_id),
@@ -96,6 +99,7 @@ struct ClipTokenizer::Tables {
 
   TokenFinder in_raw_text, in_normalized_text;
   BytePairEncoder words;
+  std::array<int32_t, 256> byte_ids;  // of a byte inside a word
   int64_t vocabulary_size;
   int64_t window;
   int32_t bos_id, eos_id, pad_id;
@@ -105,6 +109,10 @@ ClipTokenizer::ClipTokenizer(std::shared_ptr<const Tables> tables) : tables_(std
 
 ClipTokenizer ClipTokenizer::load(const std::filesystem::path& folder) {
   return ClipTokenizer(std::make_shared<const Tables>(read_clip_files(folder)));
+}
+
+ClipTokenizer ClipTokenizer::openai() {
+  return ClipTokenizer(std::make_shared<const Tables>(openai_clip_files()));
 }
 
 std::vector<int32_t> ClipTokenizer::encode(std::string_view text) const {
@@ -143,6 +151,11 @@ ClipTokenizer ClipTokenizer::with_pad_id(int32_t id) const {
              vocabulary_size() - 1, ", got ", id);
   auto tables = std::make_shared<Tables>(*tables_);
   tables->pad_id = id;
+  for (size_t byte = 0x21; byte < 0x7F; ++byte) {
+    if (tables->byte_ids[byte] == id && id != eos_id())
+      tables->in_raw_text.add(std::u32string(1, static_cast<char32_t>(byte)), id);
+  }
+  tables->in_raw_text.sort();
   return ClipTokenizer(std::move(tables));
 }
 

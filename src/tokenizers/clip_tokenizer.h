@@ -21,6 +21,8 @@ class ClipTokenizer {
   /// and tokenizer_config.json of a diffusers `tokenizer/` folder; read_clip_files says how.
   /// throws kNotFound, kIo, kCorruptFile, kUnsupported
   static ClipTokenizer load(const std::filesystem::path& folder);
+  /// The vocabulary that the library holds: what loading SD 1.5's tokenizer folder gives.
+  static ClipTokenizer openai();
 
   /// Special tokens written out in the text become their ids, also the "!" that pads SD 2.x.
   /// Word pieces only, no BOS/EOS/padding. Any bytes are accepted; broken UTF-8 becomes U+FFFD.
@@ -28,7 +30,9 @@ class ClipTokenizer {
   /// padding="max_length", truncation=True, as the reference pipelines call it.
   ClipTokens encode_window(std::string_view text) const;
 
-  /// The same tokenizer with another padding. throws kInvalidArgument: no such id
+  /// The same tokenizer with another padding, as if its files named it. The padding token of one
+  /// byte, when written out, then also stands for itself: of OpenCLIP's, "!" is 0 and not 256.
+  /// throws kInvalidArgument: no such id
   ClipTokenizer with_pad_id(int32_t id) const;
 
   int64_t vocabulary_size() const;

@@ -11,6 +11,7 @@
 #include "weights/gguf_header.h"
 #include "weights/mapped_tensor.h"
 #include "weights/safetensors.h"
+#include "weights/weight_scales.h"
 
 namespace tintype {
 
@@ -98,7 +99,7 @@ std::shared_ptr<const TensorSource> open_weights_file(const std::filesystem::pat
                                                       const GgufOptions& options) {
   // No safetensors file starts so: its first eight bytes would be an impossible length.
   const bool gguf = is_gguf(MappedFile(file).bytes());
-  return gguf ? open_gguf(file, options) : open_safetensors(file);
+  return apply_weight_scales(gguf ? open_gguf(file, options) : open_safetensors(file));
 }
 
 }  // namespace tintype

@@ -32,8 +32,8 @@ std::shared_ptr<const TensorSource> open_gguf_bytes(std::span<const std::byte> b
                                                     std::string origin,
                                                     const GgufOptions& options = {});
 
-/// One file of weights in either format, told by its content.
-/// throws as open_gguf and open_safetensors
+/// One file of weights in either format, told by its content; factors of scaled 8-bit weights are
+/// applied. throws as open_gguf, open_safetensors and apply_weight_scales
 std::shared_ptr<const TensorSource> open_weights_file(const std::filesystem::path& file,
                                                       const GgufOptions& options = {});
 

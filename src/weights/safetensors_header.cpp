@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstring>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -436,6 +437,11 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file,
                                 .stored_bytes = bytes});
     } else {
       header.unreadable.push_back({std::move(record.name), std::string(record.type->name)});
+      if (record.type->name == "I64" && record.shape.numel() == 1) {
+        int64_t number = 0;
+        std::memcpy(&number, file.data() + data_begin + record.begin, sizeof(number));
+        header.unreadable.back().number = number;
+      }
     }
   }
   return header;

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,8 +34,9 @@ class TensorSource {
   /// is a fault only when a model asks for it, or when it is left over and not ignored.
   struct Unreadable {
     std::string name;
-    std::string dtype;           ///< as the file spells it: "I64"
-    std::string file_name = {};  ///< as Entry's
+    std::string dtype;                   ///< as the file spells it: "I64"
+    std::string file_name = {};          ///< as Entry's
+    std::optional<int64_t> number = {};  ///< of an I64 with one element, its value
   };
   virtual ~TensorSource() = default;
   /// All entries that read() can serve, sorted by name.

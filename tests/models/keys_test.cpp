@@ -10,11 +10,13 @@
 
 #include "base/expect_error.h"
 #include "models/autoencoder_kl/autoencoder_kl.h"
+#include "models/averaged_network.h"
 #include "models/clip_text/clip_text.h"
 #include "models/single_file.h"
 #include "models/unet_2d_condition/config.h"
 #include "models/unet_2d_condition/unet_2d_condition.h"
 #include "tensor/allocator.h"
+#include "weights/find_by_name.h"
 
 namespace tintype {
 namespace {
@@ -29,7 +31,9 @@ class ListSource final : public TensorSource {
   explicit ListSource(const Names& names) {
     for (const auto& [name, shape] : names) entries_.push_back({name, DType::kF16, shape});
   }
-  void add_unreadable(std::string name) { unreadable_.push_back({std::move(name), "I64"}); }
+  void add_unreadable(std::string name, std::optional<int64_t> number = {}) {
+    unreadable_.push_back({std::move(name), "I64", {}, number});
+  }
   void set(std::string_view name, Tensor tensor) {
     for (Entry& entry : entries_)
       if (entry.name == name) entry.dtype = tensor.dtype();
@@ -339,6 +343,64 @@ TEST(SingleFile, PredictionOfSd2IsProbedSaidAndOverridden) {
   auto checkpoint = identify_single_file(source);
   expect_error(ErrorKind::kInvalidArgument, {"velocity"},
                [&] { settle_prediction(checkpoint, source, "velocity"); });
+}
+
+TEST(SingleFile, TrainingStepOfSd20BaseMeansEpsilon) {
+  const std::string bias =
+      "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias";
+  std::vector<float> values(320, 0.5f);  // by itself a sign of v_prediction
+  for (size_t i = 0; i < values.size(); i += 2) values[i] = -0.5f;
+  const Tensor spread = host_tensor(Shape{320}, std::span<const float>(values));
+  const auto settled = [&](const ListSource& source) {
+    auto checkpoint = identify_single_file(source);
+    settle_prediction(checkpoint, source);
+    return checkpoint.prediction_type;
+  };
+  Names names = read_names("sd21.original");
+  for (const auto& [step, wanted] :
+       {std::pair<int64_t, const char*>{875000, "epsilon"}, {110000, "v_prediction"}}) {
+    ListSource source(names);
+    source.set(bias, spread);
+    source.add_unreadable("global_step", step);
+    EXPECT_EQ(settled(source), wanted) << step;
+  }
+  names["global_step"] = Shape{1};
+  ListSource source(names);
+  source.set(bias, spread);
+  source.set("global_step", host_tensor(Shape{1}, std::span<const float>({875000.0f})));
+  EXPECT_EQ(settled(source), "epsilon");
+}
+
+TEST(SingleFile, AveragedCopyReplacesTheNetworkOnRequest) {
+  const std::string plain = "model.diffusion_model.out.0.bias";
+  const std::string average = "model_ema.diffusion_modelout0bias";
+  Names names = read_names("sd15.original");
+  const auto without = std::make_shared<ListSource>(names);
+  expect_error(ErrorKind::kUnsupported, {"model_ema"}, [&] { with_averaged_network(without); });
+  names[average] = Shape{320};
+  const auto partial = std::make_shared<ListSource>(names);
+  expect_error(ErrorKind::kCorruptFile, {"model_ema.diffusion_model", "none"},
+               [&] { with_averaged_network(partial); });
+  for (const auto& [name, shape] : read_names("sd15.original")) {
+    if (!name.starts_with("model.diffusion_model.")) continue;
+    std::string flat = name.substr(6);
+    std::erase(flat, '.');
+    names["model_ema." + flat] = shape;
+  }
+  const auto source = std::make_shared<ListSource>(names);
+  const std::vector<float> ones(320, 1.0f), twos(320, 2.0f);
+  source->set(plain, host_tensor(Shape{320}, std::span<const float>(ones)));
+  source->set(average, host_tensor(Shape{320}, std::span<const float>(twos)));
+  const auto first_of = [](const TensorSource& from, const std::string& name) {
+    return from.read(*find_by_name(from.entries(), name)).data<float>()[0];
+  };
+  const auto averaged = with_averaged_network(source);
+  EXPECT_EQ(first_of(*source, plain), 1.0f);
+  EXPECT_EQ(first_of(*averaged, plain), 2.0f);
+  const auto checkpoint = identify_single_file(*averaged);
+  EXPECT_EQ(first_of(*component_source(averaged, *checkpoint.unet), "conv_norm_out.bias"), 2.0f);
+  EXPECT_EQ(differences(mapped(averaged, checkpoint), read_names("sd15.diffusers")),
+            std::vector<std::string>());
 }
 
 TEST(SingleFile, OtherFilesAreRefusedByTheTensorThatTold) {

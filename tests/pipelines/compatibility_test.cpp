@@ -43,7 +43,9 @@ std::string page() {
       "GGUF) "
       "are recognised\nby their tensors' names; `tests/fixtures/keys` holds the full lists that a "
       "test maps.\n\n## Samplers\n\nNames count whatever their case, spaces, hyphens and "
-      "underscores.\n\n| name | label | also known as | takes a scheduler |\n|---|---|---|---|\n";
+      "underscores. A sampler's name may end in a\nscheduler's, as A1111 and galleries write it: "
+      "`DPM++ 2M Karras`, `k_dpmpp_2m_ka`.\n\n| name | label | also known as | takes a scheduler "
+      "|\n|---|---|---|---|\n";
   text += rows(sampler_table(), true);
   text += "\n## Schedulers\n\n| name | label | also known as |\n|---|---|---|\n";
   text += rows(scheduler_table(), false);

@@ -80,6 +80,61 @@ TEST(SamplerRegistry, NamesOfTheThreeProgramsMeanTheSame) {
   }
 }
 
+TEST(SamplerRegistry, CombinedNamesSplitIntoSamplerAndScheduler) {
+  struct Case {
+    const char *name, *sampler, *scheduler;
+  };
+  for (const Case& c : {Case{"DPM++ 2M Karras", "dpmpp_2m", "karras"},
+                        {"DPM++ 2M SDE Karras", "dpmpp_2m_sde", "karras"},
+                        {"DPM++ 2M SDE Exponential", "dpmpp_2m_sde", "exponential"},
+                        {"DPM++ 3M SDE Polyexponential", "dpmpp_3m_sde", "polyexponential"},
+                        {"DPM++ SDE Karras", "dpmpp_sde", "karras"},
+                        {"DPM++ 2S a Karras", "dpmpp_2s_a", "karras"},
+                        {"DPM2 a Karras", "dpm2_a", "karras"},
+                        {"LMS Karras", "lms", "karras"},
+                        {"k_dpmpp_2m_ka", "dpmpp_2m", "karras"},
+                        {"k_lms_ka", "lms", "karras"},
+                        {"dpmpp_2m_sgm_uniform", "dpmpp_2m", "sgm_uniform"},
+                        {"Euler a Align Your Steps", "euler_a", "ays"},
+                        {"euler_beta", "euler", "beta"},
+                        {"DDIM Karras", "ddim", "karras"},  // make_sampler says what it lacks
+                        {"Euler a", "euler_a", ""},
+                        {"DPM++ 2M SDE", "dpmpp_2m_sde", ""},
+                        {"", "", ""}}) {
+    const SamplerChoice choice = split_sampler_name(c.name, "");
+    EXPECT_EQ(choice.sampler, c.sampler) << c.name;
+    EXPECT_EQ(choice.scheduler, c.scheduler) << c.name;
+  }
+  // No sampler's own name reads as another with a scheduler, and every pair can be written.
+  for (const SamplerInfo& sampler : diffusion_samplers())
+    for (const SamplerInfo& scheduler : diffusion_schedulers()) {
+      const std::string name = std::string(sampler.label) + " " + std::string(scheduler.label);
+      const SamplerChoice choice = split_sampler_name(name, "");
+      EXPECT_EQ(choice.sampler, sampler.name) << name;
+      EXPECT_EQ(choice.scheduler, scheduler.name) << name;
+    }
+  EXPECT_EQ(split_sampler_name("DPM++ 2M Karras", "karras").scheduler, "karras");
+  EXPECT_EQ(split_sampler_name("euler", "Automatic").scheduler, "");
+}
+
+TEST(SamplerRegistry, CombinedNamesThatContradictAreRefused) {
+  const auto message_of = [](const char* sampler, const char* scheduler) -> std::string {
+    try {
+      split_sampler_name(sampler, scheduler);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kInvalidArgument);
+      return error.what();
+    }
+    return "";
+  };
+  const std::string both = message_of("DPM++ 2M Karras", "exponential");
+  EXPECT_TRUE(mentions(both, "karras") && mentions(both, "\"exponential\"")) << both;
+  EXPECT_TRUE(mentions(message_of("DPM++ 2M Karras", "automatic"), "karras"));
+  EXPECT_TRUE(mentions(message_of("DPN++ 2M Karras", ""), "did you mean dpmpp_2m?"));
+  EXPECT_TRUE(mentions(message_of("karras", ""), "sampler must be one of"));
+  EXPECT_TRUE(mentions(message_of("euler_a", "DPM++"), "scheduler must be one of"));
+}
+
 TEST(SamplerRegistry, UnknownNamesProposeTheNearest) {
   const std::string message =
       refusal({}, {.name = "eular_a", .steps = 7}, ErrorKind::kInvalidArgument);

@@ -69,6 +69,41 @@ TEST(ClipTokenizer, CorpusHasTheReferencesIds) {
   EXPECT_GT(lines, 5000);
 }
 
+std::vector<int32_t> ids_of(const std::string& text) {
+  std::istringstream numbers(text);
+  return {std::istream_iterator<int32_t>(numbers), {}};
+}
+
+TEST(ClipTokenizer, EmbeddedVocabularyHasTheReferencesIds) {
+  const ClipTokenizer tokenizer = ClipTokenizer::openai();
+  EXPECT_EQ(tokenizer.vocabulary_size(), 49408);
+  EXPECT_EQ(tokenizer.window(), 77);
+  EXPECT_EQ(tokenizer.bos_id(), 49406);
+  EXPECT_EQ(tokenizer.eos_id(), 49407);
+  EXPECT_EQ(tokenizer.pad_id(), 49407);
+  const ClipTokenizer open_clip = tokenizer.with_pad_id(0);
+  EXPECT_EQ(open_clip.pad_id(), 0);
+
+  std::ifstream corpus(kFixtures / "clip_openai.txt", std::ios::binary);
+  std::string line;
+  for (int header = 0; header < 2; ++header) std::getline(corpus, line);
+  int lines = 0, differing = 0;
+  while (std::getline(corpus, line)) {
+    const size_t tab = line.find('\t');
+    ASSERT_NE(tab, std::string::npos) << line;
+    const std::string text = unescape(line.substr(0, tab));
+    const size_t second = line.find('\t', tab + 1);
+    const std::string ends = line.substr(tab + 1, second - tab - 1);
+    const std::string marks = second == std::string::npos ? ends : line.substr(second + 1);
+    EXPECT_EQ(tokenizer.encode(text), ids_of(ends)) << line;
+    EXPECT_EQ(open_clip.encode(text), ids_of(marks)) << line;
+    ++lines;
+    differing += ends != marks ? 1 : 0;
+  }
+  EXPECT_GT(lines, 750);
+  EXPECT_GT(differing, 50);
+}
+
 TEST(ClipTokenizer, ConfigVariantsHaveTheReferencesIds) {
   const Json data = read_json_file(kFixtures / "clip_variants.json");
   const auto texts = data.at("texts").get<std::vector<std::string>>();

@@ -2,6 +2,7 @@
 
   tests/fixtures/tokenizers/clip_corpus.txt     text and ids, one a line
   tests/fixtures/tokenizers/clip_variants.json  an odd vocabulary, many configs, text and ids
+  tests/fixtures/tokenizers/clip_openai.txt     the embedded vocabulary: text, ids, ids with "!" as padding
 
 Run from the repository root: HF_HUB_OFFLINE=1 python tools/reference/export_tokenizer.py
 Everything is drawn from fixed seeds: a second run writes the same bytes.
@@ -20,6 +21,7 @@ from transformers import CLIPTokenizer
 
 MODEL = Path("models/tintype-emoji-128/tokenizer")
 FIXTURES = Path("tests/fixtures/tokenizers")
+OPENAI_MERGES = Path("src/tokenizers/data/clip_merges.txt")
 VERSIONS = f"transformers {transformers.__version__}, tokenizers {tokenizers.__version__}"
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 SCALARS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
@@ -188,10 +190,9 @@ MARKS = [
 ]
 
 
-def corpus_lines(rng, scale):
+def corpus_lines(rng, scale, vocabulary):
     subjects = [s.strip() for s in SUBJECTS.split(";")]
     styles = [s.strip() for s in STYLES.split(";")]
-    vocabulary = list(json.loads((MODEL / "vocab.json").read_text()))
     words = [w.removesuffix("</w>") for w in vocabulary[512:-2]]
 
     yield from SCRIPTS + ODD + EMOJI + CONTRACTIONS + LITERALS
@@ -288,7 +289,8 @@ def write_corpus(path, scale):
         "# By tools/reference/export_tokenizer.py. text <tab> ids; \\xHH: byte, \\u{H}: code point",
     ]
     seen = set()
-    for text in corpus_lines(random.Random(20240229), scale):
+    vocabulary = list(json.loads((MODEL / "vocab.json").read_text()))
+    for text in corpus_lines(random.Random(20240229), scale, vocabulary):
         key = escape(text)
         if key in seen:
             continue
@@ -532,11 +534,62 @@ def write_variants(path):
     print(path, len(cases), "cases", path.stat().st_size, "bytes")
 
 
+# --- the embedded vocabulary ----------------------------------------------------------------------
+
+
+def openai_vocabulary():
+    """Ids as OpenAI's simple_tokenizer.py gives them out."""
+    merges = OPENAI_MERGES.read_text().splitlines()[1:]
+    symbols = byte_symbols()
+    tokens = symbols + [s + "</w>" for s in symbols]
+    tokens += [merge.replace(" ", "") for merge in merges] + [BOS, EOS]
+    assert len(tokens) == len(set(tokens)) == 49408
+    return tokens
+
+
+def openai_tokenizer(folder, tokens, config, special_map):
+    vocab = {token: index for index, token in enumerate(tokens)}
+    (folder / "vocab.json").write_text(json.dumps(vocab))
+    (folder / "merges.txt").write_text(OPENAI_MERGES.read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    (folder / "special_tokens_map.json").write_text(json.dumps(special_map))
+    return CLIPTokenizer.from_pretrained(str(folder))
+
+
+def write_openai(path):
+    tokens = openai_vocabulary()
+    shapes = variants()
+    lines = [
+        f"# {VERSIONS}: CLIPTokenizer without special tokens, vocabulary of {OPENAI_MERGES}",
+        '# text <tab> ids with SD 1.5\'s configs <tab> ids with SD 2.1\'s, whose padding is "!", if others',
+    ]
+    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
+        ends = openai_tokenizer(Path(first), tokens, *shapes["sd15"])
+        # SD 2.1's, with EOS verbatim as in SD 1.5: which letter cases of a written EOS count differs
+        # between published configs, the padding is what matters.
+        config, special_map = shapes["sd21"]
+        marks = openai_tokenizer(Path(second), tokens, config, special_map | {"unk_token": EOS})
+        assert (ends.pad_token_id, marks.pad_token_id) == (49407, 0)
+        texts = list(corpus_lines(random.Random(20250811), 8, tokens))
+        texts += [f"a {s.strip()}{e}" for s in SUBJECTS.split(";") for e in ("!", "!!!", " ! ok", "?!")]
+        whole = [t.removesuffix("</w>") for t in tokens[512:-2] if t.isascii() and t.endswith("</w>")]
+        texts += [" ".join(whole[i::len(whole) // 8][:8]) for i in range(0, len(whole) // 8, 29)]
+        for text in dict.fromkeys(texts):
+            decoded = text.decode("utf-8", errors="replace") if isinstance(text, bytes) else text
+            ids, other = (
+                " ".join(map(str, t(decoded, add_special_tokens=False, verbose=False).input_ids))
+                for t in (ends, marks)
+            )
+            lines.append(escape(text) + "\t" + ids + ("" if other == ids else "\t" + other))
+    path.write_text("\n".join(lines) + "\n")
+    print(path, len(lines) - 2, "lines", path.stat().st_size, "bytes")
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", choices=["corpus", "variants"])
+    parser.add_argument("--only", choices=["corpus", "variants", "openai"])
     parser.add_argument(
         "--scale", type=int, default=110, help="corpus size; 110 gives about 5500 lines"
     )
@@ -546,6 +599,8 @@ def main():
         write_corpus(FIXTURES / "clip_corpus.txt", arguments.scale)
     if arguments.only in (None, "variants"):
         write_variants(FIXTURES / "clip_variants.json")
+    if arguments.only in (None, "openai"):
+        write_openai(FIXTURES / "clip_openai.txt")
 
 
 if __name__ == "__main__":

@@ -197,6 +197,13 @@ std::string_view to_string(BetaSchedule schedule) { return name_of(kBetaSchedule
 std::string_view to_string(PredictionType type) { return name_of(kPredictionTypes, type); }
 std::string_view to_string(TimestepSpacing spacing) { return name_of(kSpacings, spacing); }
 
+TimestepSpacing parse_timestep_spacing(std::string_view wanted) {
+  for (const auto& [name, spacing] : kSpacings)
+    if (name == wanted) return spacing;
+  fail(ErrorKind::kInvalidArgument, "timestep_spacing",
+       "must be leading, trailing or linspace, got \"", printable(wanted, 80), "\"");
+}
+
 NoiseScheduleConfig NoiseScheduleConfig::from_json(const JsonObject& json) {
   NoiseScheduleConfig config;
   config.class_name = json.text("_class_name", "");

@@ -21,6 +21,8 @@ enum class TimestepSpacing { kLeading, kTrailing, kLinspace };
 std::string_view to_string(BetaSchedule schedule);
 std::string_view to_string(PredictionType type);
 std::string_view to_string(TimestepSpacing spacing);
+/// throws kInvalidArgument: no such spacing
+TimestepSpacing parse_timestep_spacing(std::string_view name);
 
 /// scheduler/scheduler_config.json. A key that a file lacks takes the default of the scheduler
 /// class that will run, as diffusers' from_config does: where classes differ, the member is

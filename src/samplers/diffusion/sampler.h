@@ -69,6 +69,13 @@ std::vector<SamplerInfo> diffusion_schedulers();
 /// The canonical name for any name or alias, whatever its case, spaces, hyphens and underscores
 /// ("DPM++ 2M SDE" is dpmpp_2m_sde). throws kInvalidArgument proposing the nearest
 std::string canonical_sampler(std::string_view name);
+/// A sampler's name as A1111 and galleries write it may end in a scheduler's: "DPM++ 2M Karras" is
+/// dpmpp_2m with karras. `scheduler` may be "" or say the same. An empty sampler stays empty.
+/// throws kInvalidArgument: unknown names; a scheduler that contradicts the sampler's
+struct SamplerChoice {
+  std::string sampler, scheduler;  ///< canonical
+};
+SamplerChoice split_sampler_name(std::string_view sampler, std::string_view scheduler);
 /// The same for schedulers; "" and the names of the checkpoint's own spacing ("automatic") are "".
 std::string canonical_scheduler(std::string_view name);
 

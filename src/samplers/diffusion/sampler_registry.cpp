@@ -121,10 +121,11 @@ std::string joined(const std::vector<std::string>& names) {
   return text;
 }
 
+using Spellings = std::vector<std::pair<std::string, std::string>>;
+
 /// `spellings`: every name that would have been accepted, with the canonical one it stands for.
 [[noreturn]] void fail_unknown(std::string_view what, std::string_view name,
-                               const std::vector<std::string>& names,
-                               const std::vector<std::pair<std::string, std::string>>& spellings) {
+                               const std::vector<std::string>& names, const Spellings& spellings) {
   std::vector<std::string> candidates;
   for (const auto& [spelling, canonical] : spellings) candidates.push_back(spelling);
   const std::string nearest = nearest_name(folded(name), candidates);
@@ -135,14 +136,18 @@ std::string joined(const std::vector<std::string>& names) {
        printable(name, 80), "\"", proposal.empty() ? "" : "; did you mean " + proposal + "?");
 }
 
-const SamplerEntry& entry_named(std::string_view name) {
-  const std::string wanted = folded(name);
+/// `wanted` is folded; null: no such sampler.
+const SamplerEntry* find_entry(std::string_view wanted) {
   // Names before classes: two samplers may share a class, whose first line it means.
   for (const SamplerEntry& e : kSamplers)
-    if (is_one_of(wanted, e.name, e.label, "", e.aliases)) return e;
+    if (is_one_of(wanted, e.name, e.label, "", e.aliases)) return &e;
   for (const SamplerEntry& e : kSamplers)
-    if (is_one_of(wanted, "", "", e.class_name, "")) return e;
-  std::vector<std::pair<std::string, std::string>> spellings;
+    if (is_one_of(wanted, "", "", e.class_name, "")) return &e;
+  return nullptr;
+}
+
+[[noreturn]] void fail_unknown_sampler(std::string_view name) {
+  Spellings spellings;
   for (const SamplerEntry& e : kSamplers) {
     spellings.emplace_back(folded(e.name), e.name);
     for (const std::string_view alias : split(e.aliases))
@@ -150,6 +155,21 @@ const SamplerEntry& entry_named(std::string_view name) {
     if (!e.class_name.empty()) spellings.emplace_back(folded(e.class_name), e.name);
   }
   fail_unknown("sampler", name, diffusion_sampler_names(), spellings);
+}
+
+const SamplerEntry& entry_named(std::string_view name) {
+  if (const SamplerEntry* entry = find_entry(folded(name))) return *entry;
+  fail_unknown_sampler(name);
+}
+
+/// What a combined name may end in, folded, with the scheduler it stands for.
+Spellings scheduler_endings() {
+  Spellings endings = {{"ka", "karras"}, {"exp", "exponential"}};  // A1111's "k_dpmpp_2m_ka"
+  for (const SchedulerEntry& e : kSchedulers) {
+    endings.emplace_back(folded(e.name), e.name);
+    endings.emplace_back(folded(e.label), e.name);
+  }
+  return endings;
 }
 
 void require_scheduler(const SamplerEntry& entry, const std::string& scheduler) {
@@ -190,6 +210,33 @@ std::unique_ptr<Sampler> make_sampler(const NoiseScheduleConfig& config,
 }
 
 std::string canonical_sampler(std::string_view name) { return std::string(entry_named(name).name); }
+
+SamplerChoice split_sampler_name(std::string_view sampler, std::string_view scheduler) {
+  if (sampler.empty()) return {"", canonical_scheduler(scheduler)};
+  const std::string wanted = folded(sampler);
+  if (const SamplerEntry* entry = find_entry(wanted))
+    return {std::string(entry->name), canonical_scheduler(scheduler)};
+  // The parts of a name that is not known as a whole, for a proposal.
+  std::string first_part, last_part;
+  for (const auto& [ending, named] : scheduler_endings()) {
+    if (!wanted.ends_with(ending) || wanted.size() == ending.size()) continue;
+    const std::string rest = wanted.substr(0, wanted.size() - ending.size());
+    const SamplerEntry* entry = find_entry(rest);
+    if (entry == nullptr) {
+      if (ending.size() > last_part.size()) {
+        first_part = rest;
+        last_part = ending;
+      }
+      continue;
+    }
+    if (!scheduler.empty() && canonical_scheduler(scheduler) != named)
+      fail(ErrorKind::kInvalidArgument, "scheduler", "the sampler \"", printable(sampler, 80),
+           "\" already names the scheduler ", named, ", got \"", printable(scheduler, 80),
+           "\" beside it; name one of the two");
+    return {std::string(entry->name), named};
+  }
+  fail_unknown_sampler(first_part.empty() ? sampler : std::string_view(first_part));
+}
 
 std::string canonical_scheduler(std::string_view name) {
   const std::string wanted = folded(name);
