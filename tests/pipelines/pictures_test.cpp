@@ -88,8 +88,8 @@ TEST_P(Pictures, MatchTheReferencePipeline) {
   const auto folder = fixtures() / "pipelines" / GetParam();
   const Json index = read_json_file(folder / "pictures.json");
   const Dump pictures(folder / "pictures.safetensors");
-  const DiffusionModel model = load(index["model"].get<std::string>(),
-                                    load_options_of(JsonObject(index, "pictures.json")));
+  const DiffusionModel model =
+      load(index["model"].get<std::string>(), load_options_of(JsonObject(index, "pictures.json")));
   ASSERT_FALSE(index["pictures"].empty());
   for (const Json& entry : index["pictures"]) {
     const JsonObject c(entry, "pictures.json");

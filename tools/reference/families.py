@@ -49,7 +49,7 @@ EULER_A_TRAILING = {
     "timestep_spacing": "trailing",
 }
 
-# name -> (layout of its single file, schedule)
+# name -> (layout of its single file, schedule of its folder)
 FAMILIES = {
     "SD 1.x": ("sd1", PNDM),
     "SD 2.x epsilon": ("sd2", PNDM),

@@ -23,8 +23,8 @@ class Tcd final : public Sampler {
     const std::vector<int> times = consistency_timesteps(kName, config, steps);
     for (size_t k = 0; k < times.size(); ++k) {
       const int next = k + 1 < times.size() ? times[k + 1] : 0;
-      const auto lower = static_cast<int64_t>(
-          std::floor(static_cast<float>(1 - eta) * static_cast<float>(next)));
+      const auto lower =
+          static_cast<int64_t>(std::floor(static_cast<float>(1 - eta) * static_cast<float>(next)));
       const float alpha = level_at(kName, table, times[k], steps);
       require_signal(kName, config, alpha, false);
       const float alpha_lower = level_at(kName, table, lower, steps);
