@@ -177,7 +177,7 @@ def refiner_spec(seed, schedule):
         "force_zeros_for_empty_prompt": False,
         "requires_aesthetics_score": True,
     }
-    spec["tokenizer_2"] = {"merges": rng.choice([0, 100]), "pad_token": "!"}
+    spec["tokenizer_2"] = sdxl_spec(seed, EULER)["tokenizer_2"]  # the base's, as in the releases
     pooled = rng.choice([40, 64])
     spec["text_encoder_2"] = tower(rng, "gelu", projection_dim=pooled)
     widths = [rng.choice([32, 96]), 64, 128, 64]

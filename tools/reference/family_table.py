@@ -141,8 +141,8 @@ class Model:
         return file, self.single_flags()
 
 
-def compare(binary, model, path, flags, case, base=None):
-    """One cell's measurement. `base`: the model that `model` refines."""
+def compare(binary, model, path, flags, case, base=None, base_path=None):
+    """One cell's measurement. `base`: the model that `model` refines, stored at `base_path`."""
     output = model.scratch / "ours.png"
     output.unlink(missing_ok=True)
     flags = [*flags, "--threads", str(torch.get_num_threads())]
@@ -151,7 +151,7 @@ def compare(binary, model, path, flags, case, base=None):
         reference, second = model.pipe, None
     else:
         case = {**case, "refiner": str(path), "refiner_start": 0.5}
-        command = tintype_command(binary, base.folder, case, output)
+        command = tintype_command(binary, base_path, case, output)
         command += flags
         reference, second = base.pipe, model.pipe
     run = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -188,9 +188,13 @@ def measure(binary, family, seed, scratch, results, only=()):
             if not mine:
                 continue
             path, flags = model.store(form, storage)
+            base_path = base.folder if base else None
+            if base and form != "folder":
+                # Both in files: the refiner's takes the base's last tokenizer.
+                base_path, flags = base.store("single file", "f32")
             for i in mine:
                 case = case_for(family, rows[i], i, seed)
-                cell = compare(binary, model, path, flags, case, base)
+                cell = compare(binary, model, path, flags, case, base, base_path)
                 key = key_of(family, rows[i], form, seed)
                 results[key] = {**cell, "storage": storage}
                 print(key, results[key], flush=True)
