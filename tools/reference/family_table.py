@@ -228,7 +228,8 @@ def page(results, command):
         "# Pictures beside diffusers",
         "",
         f"Written by `{command}` on {datetime.date.today().isoformat()}; diffusers "
-        f"{used['diffusers']}, transformers {used['transformers']}, torch {used['torch']}, all in "
+        f"{used['diffusers']}, transformers {used['transformers']}, torch {used['torch']}, numpy "
+        f"{used['numpy']}, all in "
         "f32 on the CPU.",
         "",
         f"{len(drawn)} pictures compared, {failed} failed, {refused} refused by diffusers; greatest "
@@ -256,7 +257,8 @@ def page(results, command):
         "of mean difference, which is what these rows show under v-prediction. SDXL's `ddim` clips its "
         "picture, since its",
         "schedule does not say otherwise; one ulp in the network's first weights moves diffusers' own "
-        "picture by 0.03 there.",
+        "picture by 0.03 there,",
+        "and by 0.08 through the refiner.",
         "",
         "SDXL Turbo is SDXL on trailing timesteps, in two to four steps without guidance; its single "
         "files are drawn with",
