@@ -364,6 +364,12 @@ void add_conditioning_flags(CLI::App& command, TextToImageRequest& request) {
       "signal (default: 0)",
       "R");
   add_parsed(
+      command, "--eta",
+      [&request](const std::string& text) { request.eta = parse_number("--eta", text, 0, 1); },
+      "Sampler tcd: how far steps go below their level and back up with noise, 0 to 1; 0.3 is "
+      "advised (default: 0)",
+      "X");
+  add_parsed(
       command, "--clip-skip",
       [&request](const std::string& text) {
         request.clip_skip = parse_int("--clip-skip", text, 0, kMaxSteps);

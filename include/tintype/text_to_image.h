@@ -39,6 +39,9 @@ struct TextToImageRequest {
   /// 0..1: how much of guidance's gain in contrast is taken back (Lin et al. 2023,
   /// arXiv:2305.08891)
   float guidance_rescale = 0;
+  /// 0..1, for the sampler tcd: how far each step goes below its level and back up with fresh
+  /// noise. 0 adds none, as diffusers' pipelines do unless told; its authors advise 0.3.
+  double eta = 0;
   /// Last layers of the text encoder that the prompt's features do not pass through, beyond those
   /// that the checkpoint's pipeline skips; as diffusers counts them, and as there the negative
   /// prompt's features are left alone.
@@ -79,6 +82,7 @@ struct TextToImageSettings {
   std::string prompt_2, negative_prompt_2;  ///< "": as the first
   int width_px = 0, height_px = 0, steps = 0;
   float guidance_scale = 0, guidance_rescale = 0;
+  double eta = 0;
   int clip_skip = 0;
   SizeConditioning size_conditioning;  ///< every member set
   std::string sampler, scheduler;

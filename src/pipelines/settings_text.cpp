@@ -101,6 +101,7 @@ std::string settings_json(const TextToImageSettings& s) {
   if (!s.negative_prompt_2.empty()) json["negative_prompt_2"] = s.negative_prompt_2;
   add_size_conditioning(json, s);
   if (!s.embeddings.empty()) json["embeddings"] = last_name(s.embeddings);
+  if (s.eta > 0) json["eta"] = s.eta;
   if (s.variation_strength > 0) {
     json["variation_seed"] = s.variation_seed;
     json["variation_strength"] = s.variation_strength;

@@ -61,7 +61,8 @@ std::unique_ptr<Sampler> sampler_of(const DiffusionModel& model, const TextToIma
                       {.name = name,
                        .scheduler = s.scheduler,
                        .steps = s.steps,
-                       .sdxl = model.network->traits().added_width > 0});
+                       .sdxl = model.network->traits().added_width > 0,
+                       .eta = s.eta});
 }
 
 int checked_clip_skip(const DiffusionModel& model, int clip_skip) {
@@ -253,6 +254,7 @@ TextToImageSettings resolve_settings(const DiffusionModel& model, const TextToIm
   s.guidance_rescale = request.guidance_rescale;
   TT_REQUIRE(s.guidance_rescale >= 0 && s.guidance_rescale <= 1, "guidance_rescale",
              "must be in 0..1, got ", s.guidance_rescale);
+  s.eta = request.eta;
   s.clip_skip = checked_clip_skip(model, request.clip_skip);
   s.size_conditioning = checked_size_conditioning(request.size_conditioning, s);
   const SamplerChoice choice = split_sampler_name(request.sampler, request.scheduler);

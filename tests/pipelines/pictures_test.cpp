@@ -20,12 +20,22 @@ constexpr double kMeanTolerance = 0.5;  // of 255
 
 class Pictures : public ::testing::TestWithParam<std::string> {
  protected:
-  static DiffusionModel load(const std::string& folder, Device device = Device::kCpu) {
+  static DiffusionModel load(const std::string& path, const LoadOptions& options = {}) {
     return DiffusionModel::load(
-        CheckpointLayout::read(std::filesystem::path(TT_SOURCE_DIR) / folder), device,
+        CheckpointLayout::read(std::filesystem::path(TT_SOURCE_DIR) / path, options), Device::kCpu,
         RunContext());
   }
 };
+
+/// What goes with a single file: the keys beside "model" in pictures.json.
+LoadOptions load_options_of(const JsonObject& index) {
+  const std::filesystem::path root(TT_SOURCE_DIR);
+  LoadOptions options;
+  if (index.has("tokenizer")) options.tokenizers = {root / index.text("tokenizer")};
+  if (index.has("vae")) options.vae = root / index.text("vae");
+  options.prediction_type = index.text("prediction", "");
+  return options;
+}
 
 /// [height, width] under `key`, where the case has it.
 void read_pair(const JsonObject& c, const char* key, auto store) {
@@ -82,7 +92,8 @@ TEST_P(Pictures, MatchTheReferencePipeline) {
   const auto folder = fixtures() / "pipelines" / GetParam();
   const Json index = read_json_file(folder / "pictures.json");
   const Dump pictures(folder / "pictures.safetensors");
-  const DiffusionModel model = load(index["model"].get<std::string>());
+  const DiffusionModel model =
+      load(index["model"].get<std::string>(), load_options_of(JsonObject(index, "pictures.json")));
   ASSERT_FALSE(index["pictures"].empty());
   for (const Json& entry : index["pictures"]) {
     const JsonObject c(entry, "pictures.json");

@@ -169,6 +169,15 @@ TEST(SamplerRegistry, StepsOutsideTheTableAreRefused) {
                "steps_offset"));
 }
 
+TEST(SamplerRegistry, EtaGoesWithTcdAlone) {
+  const auto refused = [](const char* name, double eta) {
+    return refusal({}, {.name = name, .steps = 7, .eta = eta}, ErrorKind::kInvalidArgument);
+  };
+  EXPECT_EQ(refused("tcd", 0.3), "");
+  EXPECT_TRUE(mentions(refused("tcd", 1.5), "0..1"));
+  EXPECT_TRUE(mentions(refused("ddim", 0.3), "tcd"));
+}
+
 TEST(SamplerRegistry, UnknownClassesAreNamedWithTheList) {
   try {
     sampler_for_class("FlowMatchEulerDiscreteScheduler");

@@ -21,6 +21,8 @@ import safetensors  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
+import brownian  # noqa: E402
+
 if not hasattr(transformers.CLIPTextModel, "text_model"):
     # transformers 5.6 dropped this level; diffusers 0.42's clip_skip still goes through it.
     transformers.CLIPTextModel.text_model = property(lambda self: self)
@@ -47,6 +49,22 @@ SAMPLERS = {
     "pndm": diffusers.PNDMScheduler,
     "dpmpp_2m": diffusers.DPMSolverMultistepScheduler,
 }
+# The others that diffusers also has; parity.py's table draws with all of them.
+MORE_SAMPLERS = {
+    "ddpm": diffusers.DDPMScheduler,
+    "lms": diffusers.LMSDiscreteScheduler,
+    "heun": diffusers.HeunDiscreteScheduler,
+    "dpm2": diffusers.KDPM2DiscreteScheduler,
+    "dpm2_a": diffusers.KDPM2AncestralDiscreteScheduler,
+    "dpmpp_2m_sde": diffusers.DPMSolverMultistepScheduler,
+    "dpmpp_sde": diffusers.DPMSolverSDEScheduler,
+    "unipc": diffusers.UniPCMultistepScheduler,
+    "deis": diffusers.DEISMultistepScheduler,
+    "lcm": diffusers.LCMScheduler,
+    "tcd": diffusers.TCDScheduler,
+}
+# Those whose noise is a Brownian path: diffusers runs on ours, see brownian.py.
+BROWNIAN_SAMPLERS = ("dpmpp_2m_sde", "dpmpp_sde")
 # Arguments of the pipelines with size conditioning, and our flags for them.
 SIZE_KEYS = {
     "original_size": "--original-size",
@@ -99,21 +117,27 @@ def load_pipeline(folder):
 
 def make_scheduler(pipe, sampler, scheduler=""):
     """The scheduler object behind our `--sampler NAME [--scheduler karras]`."""
-    extra = {"use_karras_sigmas": True} if scheduler == "karras" else {}
-    return SAMPLERS[sampler].from_config(pipe.folder_scheduler_config, **extra)
+    extra = {f"use_{scheduler}_sigmas": True} if scheduler else {}
+    if sampler == "dpmpp_2m_sde":
+        extra["algorithm_type"] = "sde-dpmsolver++"
+    return {**SAMPLERS, **MORE_SAMPLERS}[sampler].from_config(pipe.folder_scheduler_config, **extra)
 
 
 @torch.inference_mode()
-def draw(pipe, case):
+def draw(pipe, case, refiner=None):
     """One picture as uint8 [H, W, 3]. `case` has the keys of one entry of pictures.json.
 
-    With a `refiner` (a folder below the repository) and `refiner_start`, that model goes on from
-    the unfinished latents.
+    With `refiner` in the case (a folder below the repository; or the loaded `refiner`) and
+    `refiner_start`, that model goes on from the unfinished latents.
     """
     # [height, width] each, for pipelines with size conditioning.
     more = {key: tuple(case[key]) for key in SIZE_KEYS if key in case}
     more.update({key: case[key] for key in PLAIN_KEYS if key in case})
     pipe.scheduler = make_scheduler(pipe, case["sampler"], case["scheduler"])
+    if case["sampler"] in BROWNIAN_SAMPLERS:
+        factor = pipe.vae_scale_factor
+        latents = (1, pipe.unet.config.in_channels, case["height"] // factor, case["width"] // factor)
+        brownian.attach(pipe.scheduler, case["seed"], latents)
     shared = {
         "prompt": case["prompt"],
         "negative_prompt": case["negative_prompt"],
@@ -124,7 +148,7 @@ def draw(pipe, case):
     }
     size = {"width": case["width"], "height": case["height"]}
     if "refiner" in case:
-        refiner = load_pipeline(REPO / case["refiner"])
+        refiner = refiner or load_pipeline(REPO / case["refiner"])
         refiner.scheduler = make_scheduler(refiner, case["sampler"], case["scheduler"])
         start = case["refiner_start"]
         latents = pipe(**shared, **size, denoising_end=start, output_type="latent").images

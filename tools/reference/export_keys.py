@@ -98,6 +98,7 @@ def original_unet(config):
         "down_block_types", ["Cross"] * 3 + ["Down"])]
     depths = config.get("transformer_layers_per_block", 1)
     depths = [depths] * len(widths) if isinstance(depths, int) else depths
+    layers = config.get("layers_per_block", 2)
     context, linear = config["cross_attention_dim"], config.get("use_linear_projection", False)
     time = 4 * widths[0]
 
@@ -129,13 +130,13 @@ def original_unet(config):
 
     names.linear("time_embed.0", time, widths[0])
     names.linear("time_embed.2", time, time)
-    if "projection_class_embeddings_input_dim" in config:
+    if config.get("projection_class_embeddings_input_dim"):
         names.linear("label_emb.0.0", time, config["projection_class_embeddings_input_dim"])
         names.linear("label_emb.0.2", time, time)
     names.conv("input_blocks.0.0", widths[0], config.get("in_channels", 4), 3)
     skips, width, entry = [widths[0]], widths[0], 1
     for level, out in enumerate(widths):
-        for _ in range(2):
+        for _ in range(layers):
             resnet(f"input_blocks.{entry}.0", width, out)
             if attentive[level]:
                 transformer(f"input_blocks.{entry}.1", out, depths[level])
@@ -151,13 +152,13 @@ def original_unet(config):
     entry = 0
     for level in reversed(range(len(widths))):
         out = widths[level]
-        for layer in range(3):
+        for layer in range(layers + 1):
             resnet(f"output_blocks.{entry}.0", width + skips.pop(), out)
             width, place = out, 1
             if attentive[level]:
                 transformer(f"output_blocks.{entry}.1", out, depths[level])
                 place = 2
-            if layer == 2 and level > 0:
+            if layer == layers and level > 0:
                 names.conv(f"output_blocks.{entry}.{place}.conv", out, out, 3)
             entry += 1
     names.norm("out.0", width)
@@ -165,10 +166,10 @@ def original_unet(config):
     return names
 
 
-def original_vae():
+def original_vae(config=VAE):
     """diffusionmodules/model.py: the decoder's levels are numbered from the finest."""
     names = Names()
-    widths = VAE["block_out_channels"]
+    widths, layers = config["block_out_channels"], config["layers_per_block"]
 
     def resnet(path, into, out):
         names.norm(path + ".norm1", into)
@@ -188,7 +189,7 @@ def original_vae():
     names.conv("encoder.conv_in", widths[0], 3, 3)
     width = widths[0]
     for level, out in enumerate(widths):
-        for block in range(2):
+        for block in range(layers):
             resnet(f"encoder.down.{level}.block.{block}", width, out)
             width = out
         if level + 1 < len(widths):
@@ -199,7 +200,7 @@ def original_vae():
     names.conv("decoder.conv_in", width, 4, 3)
     middle("decoder.mid", width)
     for level in reversed(range(len(widths))):
-        for block in range(3):
+        for block in range(layers + 1):
             resnet(f"decoder.up.{level}.block.{block}", width, widths[level])
             width = widths[level]
         if level > 0:
@@ -211,12 +212,13 @@ def original_vae():
     return names
 
 
-def original_open_clip(width, layers):
+def original_open_clip(config, layers):
     """open_clip's TextTransformer, all layers, with the projection as a raw matrix."""
     names = Names()
-    names["token_embedding.weight"] = (49408, width)
+    width, inner = config.hidden_size, config.intermediate_size
+    names["token_embedding.weight"] = (config.vocab_size, width)
     names["positional_embedding"] = (77, width)
-    names["text_projection"] = (width, width)
+    names["text_projection"] = (width, config.projection_dim)
     names["logit_scale"] = ()
     names.norm("ln_final", width)
     for i in range(layers):
@@ -226,26 +228,27 @@ def original_open_clip(width, layers):
         names.linear(block + ".attn.out_proj", width, width)
         names.norm(block + ".ln_1", width)
         names.norm(block + ".ln_2", width)
-        names.linear(block + ".mlp.c_fc", 4 * width, width)
-        names.linear(block + ".mlp.c_proj", width, 4 * width)
+        names.linear(block + ".mlp.c_fc", inner, width)
+        names.linear(block + ".mlp.c_proj", width, inner)
     return names
 
 
-def original_hf(width, layers):
+def original_hf(config):
     """transformers' names as the released files froze them, with the position numbers."""
     names = Names()
-    names["text_model.embeddings.token_embedding.weight"] = (49408, width)
+    width, inner = config.hidden_size, config.intermediate_size
+    names["text_model.embeddings.token_embedding.weight"] = (config.vocab_size, width)
     names["text_model.embeddings.position_embedding.weight"] = (77, width)
     names["text_model.embeddings.position_ids"] = (1, 77)
     names.norm("text_model.final_layer_norm", width)
-    for i in range(layers):
+    for i in range(config.num_hidden_layers):
         block = f"text_model.encoder.layers.{i}"
         for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
             names.linear(f"{block}.self_attn.{name}", width, width)
         names.norm(block + ".layer_norm1", width)
         names.norm(block + ".layer_norm2", width)
-        names.linear(block + ".mlp.fc1", 4 * width, width)
-        names.linear(block + ".mlp.fc2", width, 4 * width)
+        names.linear(block + ".mlp.fc1", inner, width)
+        names.linear(block + ".mlp.fc2", width, inner)
     return names
 
 
@@ -290,7 +293,7 @@ def tower_lists(kind, place, width, layers, heads):
     cls = transformers.CLIPTextModelWithProjection if pooled else transformers.CLIPTextModel
     with torch.device("meta"):
         model = cls(config)
-    original = original_hf(width, layers) if kind == "hf" else original_open_clip(width, layers)
+    original = original_hf(config) if kind == "hf" else original_open_clip(config, layers)
     return original, with_level(shapes(model)), model
 
 

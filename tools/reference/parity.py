@@ -2,9 +2,12 @@
 
     python tools/reference/parity.py folder MODEL [MODEL ...] [--quick]
     python tools/reference/parity.py random [--count 20] [--seed 1] [--keep FOLDER]
+    python tools/reference/parity.py table [--seeds 1 2] [--page docs/parity.md]
 
 `folder` walks a grid of samplers, sizes and prompts over given checkpoints. `random` makes models
 of random structure on the fly and draws random requests with them: for people looking for trouble.
+`table` walks family x sampler x form (folder, single file, GGUF) and writes the page that says how
+far apart they are.
 Exit code 1 when a picture differs by more than 0.5/255 on average, or ours fails to draw one that
 the reference draws. Requests that the reference itself refuses are listed and not counted.
 """
@@ -30,6 +33,8 @@ from common import (
     samplers_for,
     tintype_command,
 )
+from families import FAMILIES
+from family_table import run_table
 from model_writer import write_model
 from random_models import random_case, random_spec
 
@@ -154,6 +159,14 @@ def main():
     chance.add_argument("--seed", type=int, default=1, help="of the first model")
     chance.add_argument("--keep", type=Path, help="write the models here and leave them")
     chance.set_defaults(run=run_random)
+    table = modes.add_parser("table", help="family x sampler x form")
+    table.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="of the models")
+    table.add_argument("--families", nargs="+", choices=FAMILIES, help="default: all")
+    table.add_argument("--samplers", nargs="+", default=[], help="default: all")
+    table.add_argument("--results", type=Path, help="JSON to add to and to write the page from")
+    table.add_argument("--page", type=Path, help="write the tables as Markdown here")
+    table.add_argument("--limit", type=float, default=MEAN_LIMIT, help="mean allowed, in 1/255")
+    table.set_defaults(run=run_table)
     options = parser.parse_args()
     if not options.tintype.is_file():
         parser.error(f"--tintype must be our program, got {options.tintype}: build it first")

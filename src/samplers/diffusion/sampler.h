@@ -49,6 +49,7 @@ struct SamplerOptions {
       {};             ///< "" is the checkpoint's own spacing of noise levels; "karras", ...
   int steps = 20;     ///< 1..num_train_timesteps
   bool sdxl = false;  ///< which of ays' two published tables the checkpoint takes
+  double eta = 0;     ///< tcd: 0..1, how far each step goes below its level and back up with noise
   /// The dpmpp_*sde samplers' noise; when empty, a Brownian path (brownian_path.h) keyed by one
   /// draw from the request's stream. For tests, which inject the reference's.
   StepNoise step_noise = {};

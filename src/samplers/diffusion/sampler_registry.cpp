@@ -210,6 +210,9 @@ std::unique_ptr<Sampler> make_sampler(const NoiseScheduleConfig& config,
   TT_REQUIRE(options.steps >= 1 && options.steps <= config.num_train_timesteps, "steps",
              "steps must be 1..", config.num_train_timesteps,
              " (the checkpoint's training timesteps), got ", options.steps);
+  TT_REQUIRE(options.eta >= 0 && options.eta <= 1, "eta", "must be in 0..1, got ", options.eta);
+  TT_REQUIRE(options.eta == 0 || entry.name == "tcd", "eta", "goes with the sampler tcd, got ",
+             options.eta, " for ", entry.name);
   return entry.make(with_spacing(config, entry, canonical.scheduler), canonical);
 }
 

@@ -1,6 +1,7 @@
 // Trajectory consistency distillation with strategic stochasticity: each call goes down below the
-// next level by the share gamma, and noise brings it back up.
-// source  Zheng et al. 2024, arXiv:2402.19159; diffusers TCDScheduler, whose eta is gamma
+// next level by the share eta (the paper's gamma), and noise brings it back up.
+// source  Zheng et al. 2024, arXiv:2402.19159; diffusers TCDScheduler. Its step() takes eta as 0.3
+//         when told nothing, but diffusers' pipelines always tell it theirs, 0 by default.
 #include <algorithm>
 #include <cmath>
 
@@ -14,17 +15,16 @@ namespace tintype {
 namespace {
 
 constexpr std::string_view kName = "tcd";
-constexpr double kGamma = 0.3;  // diffusers' default
 
 class Tcd final : public Sampler {
  public:
-  Tcd(const NoiseScheduleConfig& config, int steps) : config_(config) {
+  Tcd(const NoiseScheduleConfig& config, int steps, double eta) : config_(config), eta_(eta) {
     const std::vector<float> table = alphas_cumprod(config, kConsistencyTable);
     const std::vector<int> times = consistency_timesteps(kName, config, steps);
     for (size_t k = 0; k < times.size(); ++k) {
       const int next = k + 1 < times.size() ? times[k + 1] : 0;
-      const auto lower = static_cast<int64_t>(
-          std::floor(static_cast<float>(1 - kGamma) * static_cast<float>(next)));
+      const auto lower =
+          static_cast<int64_t>(std::floor(static_cast<float>(1 - eta) * static_cast<float>(next)));
       const float alpha = level_at(kName, table, times[k], steps);
       require_signal(kName, config, alpha, false);
       const float alpha_lower = level_at(kName, table, lower, steps);
@@ -44,7 +44,7 @@ class Tcd final : public Sampler {
     // The reference's class reads neither clip_sample nor thresholding.
     const Tensor picture = picture_of(config_.prediction_type, m.here, x, model_output);
     const Tensor eps = noise_of(config_.prediction_type, m.here, x, model_output);
-    if (k + 1 == moves_.size())
+    if (k + 1 == moves_.size() || eta_ == 0)
       return ops::weighted_sum({{m.lower.alpha, &picture}, {m.lower.sigma, &eps}});
     const Tensor fresh = ops::to_device(noise(x.shape()), x.device());
     return ops::weighted_sum(
@@ -57,6 +57,7 @@ class Tcd final : public Sampler {
     float kept, added;        ///< shares of that result and of fresh noise at the next level
   };
   NoiseScheduleConfig config_;
+  double eta_;
   std::vector<float> timesteps_;
   std::vector<Move> moves_;  // per call
 };
@@ -65,7 +66,7 @@ class Tcd final : public Sampler {
 
 std::unique_ptr<Sampler> make_tcd(const NoiseScheduleConfig& config,
                                   const SamplerOptions& options) {
-  return std::make_unique<Tcd>(config, options.steps);
+  return std::make_unique<Tcd>(config, options.steps, options.eta);
 }
 
 }  // namespace tintype
