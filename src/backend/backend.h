@@ -56,6 +56,7 @@ struct AttentionOptions {
   int heads = 1;
   float scale = 1.0f;   ///< multiplies q k^T
   bool causal = false;  ///< position i sees positions 0..i
+  bool int8 = false;    ///< products may round to 8 bits, where the backend gains by it
 };
 
 struct GroupNormOptions {

@@ -182,20 +182,28 @@ void add_attention(std::vector<OpCase>& cases) {
                         {1, 64, 64, 1, 512, false, 0.044f},  {1, 49, 1, 2, 160, false, 1.0f},
                         {1, 600, 600, 2, 32, true, 1.0f},    {1, 520, 520, 8, 40, false, 0.16f},
                         {0, 5, 5, 1, 8, false, 1.0f}};
+  // Of the greatest output: inputs and probabilities keep 7 to 8 bits; the errors of scores grow
+  // with their scale.
+  const auto int8_error = [](float scale) { return 0.02 + 0.02 * scale; };
   for (const Case& c : table) {
-    const auto run = [c](Device d) {
-      const int64_t columns = c.heads * c.width;
-      return ops::attention(
-          random_tensor(Shape{c.images, c.queries, columns}, 1, d),
-          random_tensor(Shape{c.images, c.keys, columns}, 2, d),
-          random_tensor(Shape{c.images, c.keys, columns}, 3, d),
-          {.heads = static_cast<int>(c.heads), .scale = c.scale, .causal = c.causal});
-    };
-    cases.push_back({"attention",
-                     cat("B=", c.images, " S=", c.queries, " T=", c.keys, " H=", c.heads,
-                         " D=", c.width, c.causal ? " causal" : ""),
-                     run, c.keys + c.width,
-                     4.0 * static_cast<double>(c.images * c.queries * c.keys * c.heads * c.width)});
+    for (const bool int8 : {false, true}) {
+      const auto run = [c, int8](Device d) {
+        const int64_t columns = c.heads * c.width;
+        return ops::attention(random_tensor(Shape{c.images, c.queries, columns}, 1, d),
+                              random_tensor(Shape{c.images, c.keys, columns}, 2, d),
+                              random_tensor(Shape{c.images, c.keys, columns}, 3, d),
+                              {.heads = static_cast<int>(c.heads),
+                               .scale = c.scale,
+                               .causal = c.causal,
+                               .int8 = int8});
+      };
+      cases.push_back({"attention",
+                       cat("B=", c.images, " S=", c.queries, " T=", c.keys, " H=", c.heads,
+                           " D=", c.width, c.causal ? " causal" : "", int8 ? " int8" : ""),
+                       run, c.keys + c.width,
+                       4.0 * static_cast<double>(c.images * c.queries * c.keys * c.heads * c.width),
+                       int8 ? int8_error(c.scale) : 0});
+    }
   }
 }
 

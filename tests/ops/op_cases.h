@@ -17,6 +17,7 @@ struct OpCase {
   std::function<Tensor(Device)> run;  ///< same inputs on every device
   int64_t reduction = 1;              ///< numbers summed for one output
   double operations = 0;              ///< multiplications and additions; 0: not worth timing
+  double error = 0;                   ///< allowed, as a part of the greatest output; 0: tolerance()
 };
 
 const std::vector<OpCase>& op_cases();

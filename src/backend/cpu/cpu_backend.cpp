@@ -6,6 +6,7 @@
 
 #include "backend/cpu/attention.h"
 #include "backend/cpu/caching_allocator.h"
+#include "backend/cpu/int8_attention.h"
 #include "backend/cpu/int8_product.h"
 #include "backend/cpu/isa.h"
 #include "backend/cpu/product.h"
@@ -141,18 +142,21 @@ class CpuBackend final : public Backend {
 
   void attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
                  Tensor& out) const override {
-    cpu::attention({.images = q.dim(0),
-                    .queries = q.dim(1),
-                    .keys = k.dim(1),
-                    .heads = options.heads,
-                    .head_width = q.dim(2) / options.heads,
-                    .scale = options.scale,
-                    .causal = options.causal,
-                    .q = q.data<float>(),
-                    .k = k.data<float>(),
-                    .v = v.data<float>(),
-                    .out = out.mutable_data<float>()},
-                   allocator_);
+    const AttentionArgs args{.images = q.dim(0),
+                             .queries = q.dim(1),
+                             .keys = k.dim(1),
+                             .heads = options.heads,
+                             .head_width = q.dim(2) / options.heads,
+                             .scale = options.scale,
+                             .causal = options.causal,
+                             .q = q.data<float>(),
+                             .k = k.data<float>(),
+                             .v = v.data<float>(),
+                             .out = out.mutable_data<float>()};
+    if (options.int8 && !options.causal && has_int8_attention())
+      int8_attention(args, allocator_);
+    else
+      cpu::attention(args, allocator_);
   }
 
   void layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps,

@@ -260,7 +260,7 @@ float pack_column(const PanelSource& source, int64_t column, std::byte* panel) {
     for (int64_t c = 0; c < source.depth; ++c) {
       // Source order is channel-major.
       const float value = values[static_cast<size_t>(c * source.taps + tap)];
-      const auto q = static_cast<int8_t>(std::lrintf(value * inverse));
+      const auto q = static_cast<int8_t>(round_to_int(value * inverse));
       quads[(c / kQuad * kInt8PanelWidth + n) * kQuad + c % kQuad] = q;
       sum += q;
     }

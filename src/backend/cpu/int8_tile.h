@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace tintype::cpu {
 
@@ -17,6 +18,15 @@ namespace tintype::cpu {
 inline constexpr int64_t kInt8PanelWidth = 32;
 /// Inputs that one instruction multiplies and adds up.
 inline constexpr int64_t kQuad = 4;
+
+/// To the nearest whole number, ties to even; |x| < 2^22. (The library's lrintf is a call where the
+/// compiler must keep errno.)
+inline int32_t round_to_int(float x) {
+  const float shifted = x + 0x1.8p23f;
+  int32_t bits;
+  std::memcpy(&bits, &shifted, sizeof(bits));
+  return bits - 0x4B400000;
+}
 
 /// What precedes the bytes of a quantised row.
 struct QuantizedRowHeader {

@@ -4,62 +4,75 @@
 #include <immintrin.h>
 
 #include <cstring>
+#include <utility>
 
 // Highway 1.0 has no operation for four-way 8-bit dot products, and its instruction set that holds
 // VNNI asks for much that this needs not.
 #define TT_VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
+#define TT_VNNI_INLINE TT_VNNI __attribute__((always_inline)) inline
 
 namespace tintype::cpu {
 namespace {
 
 constexpr int kRows = 12;  // 24 sums, two vectors of weights and a broadcast in 32 registers
 constexpr int64_t kVectorBytes = 64;
+// Sums as 32-bit lanes: an array of __m512i would be kept in memory by GCC 12, whose instructions
+// see it under another element type.
+using Sums = int32_t __attribute__((vector_size(64)));
 
-template <int R>
-TT_VNNI void tile(const Int8TileArgs& args) {
+TT_VNNI_INLINE __m512i four_inputs(const std::byte* at) {
+  int32_t four;
+  std::memcpy(&four, at, sizeof(four));
+  return _mm512_set1_epi32(four);
+}
+
+/// sums (+)= scale * dots + offset * column sums, of one vector of columns of one row.
+TT_VNNI_INLINE void add_tap(__m512i dots, const std::byte* row, __m512 column_sums, bool first,
+                            float* sums) {
+  QuantizedRowHeader header;
+  std::memcpy(&header, row, sizeof(header));
+  const __m512 before = first ? _mm512_setzero_ps() : _mm512_load_ps(sums);
+  const __m512 scaled =
+      _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), _mm512_set1_ps(header.scale), before);
+  _mm512_store_ps(sums, _mm512_fmadd_ps(column_sums, _mm512_set1_ps(header.offset), scaled));
+}
+
+/// I: vectors of sums, two a row. Spelled out by the pack so that all stay in registers.
+template <size_t... I>
+TT_VNNI void tile(const Int8TileArgs& args, std::index_sequence<I...>) {
+  constexpr size_t kVectors = sizeof...(I);
   const std::byte* panel = args.panel;
   for (int64_t tap = 0; tap < args.taps; ++tap) {
     const std::byte* const* rows = args.rows + tap * kRows;
     const float* column_sums = reinterpret_cast<const float*>(panel);
-    const std::byte* inputs[R];
-    for (int r = 0; r < R; ++r) inputs[r] = rows[r] + sizeof(QuantizedRowHeader);
-    __m512i dots[R][2];
-    for (int r = 0; r < R; ++r) dots[r][0] = dots[r][1] = _mm512_setzero_si512();
+    const std::byte* inputs[] = {(rows[I / 2] + sizeof(QuantizedRowHeader))...};
+    Sums dots[kVectors] = {(static_cast<void>(I), Sums{})...};
     panel += kInt8PanelWidth * sizeof(float);
     for (int64_t quad = 0; quad < args.quads; ++quad, panel += 2 * kVectorBytes) {
-      const __m512i left = _mm512_load_si512(panel);
-      const __m512i right = _mm512_load_si512(panel + kVectorBytes);
-#pragma GCC unroll 12
-      for (int r = 0; r < R; ++r) {
-        int32_t four;
-        std::memcpy(&four, inputs[r] + quad * kQuad, sizeof(four));
-        const __m512i x = _mm512_set1_epi32(four);
-        dots[r][0] = _mm512_dpbusd_epi32(dots[r][0], x, left);
-        dots[r][1] = _mm512_dpbusd_epi32(dots[r][1], x, right);
-      }
+      const __m512i weights[2] = {_mm512_load_si512(panel),
+                                  _mm512_load_si512(panel + kVectorBytes)};
+      ((dots[I] = Sums(_mm512_dpbusd_epi32(
+            __m512i(dots[I]), four_inputs(inputs[I / 2 * 2] + quad * kQuad), weights[I % 2]))),
+       ...);
     }
     const bool first = tap == 0 && !args.accumulate;
-    for (int half = 0; half < 2; ++half) {
-      const __m512 weights = _mm512_load_ps(column_sums + half * 16);
-#pragma GCC unroll 12
-      for (int r = 0; r < R; ++r) {
-        QuantizedRowHeader row;
-        std::memcpy(&row, rows[r], sizeof(row));
-        float* to = args.sums + r * kInt8PanelWidth + half * 16;
-        const __m512 before = first ? _mm512_setzero_ps() : _mm512_load_ps(to);
-        const __m512 scaled =
-            _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[r][half]), _mm512_set1_ps(row.scale), before);
-        _mm512_store_ps(to, _mm512_fmadd_ps(weights, _mm512_set1_ps(row.offset), scaled));
-      }
-    }
+    const __m512 weight_sums[2] = {_mm512_load_ps(column_sums), _mm512_load_ps(column_sums + 16)};
+    (add_tap(__m512i(dots[I]), rows[I / 2], weight_sums[I % 2], first,
+             args.sums + I / 2 * kInt8PanelWidth + I % 2 * 16),
+     ...);
   }
 }
 
+template <size_t R>
+void rows_of(const Int8TileArgs& args) {
+  tile(args, std::make_index_sequence<2 * R>());
+}
+
 void run(int64_t count, const Int8TileArgs& args) {
-  if (count <= 1) return tile<1>(args);
-  if (count <= 2) return tile<2>(args);
-  if (count <= 6) return tile<6>(args);
-  tile<kRows>(args);
+  if (count <= 1) return rows_of<1>(args);
+  if (count <= 2) return rows_of<2>(args);
+  if (count <= 6) return rows_of<6>(args);
+  rows_of<kRows>(args);
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ CrossAttention::CrossAttention(const WeightScope& w, int64_t width, int64_t cont
                                int64_t heads)
     : heads_(static_cast<int>(heads)),
       scale_(1.0f / std::sqrt(static_cast<float>(width / heads))),
+      int8_(w.format() == WeightFormat::kInt8),
       to_q_(w / "to_q", width, width, {.bias = false}),
       to_k_(w / "to_k", context_width, width, {.bias = false}),
       to_v_(w / "to_v", context_width, width, {.bias = false}),
@@ -24,8 +25,9 @@ CrossAttention::CrossAttention(const WeightScope& w, int64_t width, int64_t cont
 
 Tensor CrossAttention::forward(const Tensor& x, const Tensor& context,
                                const Tensor& residual) const {
-  const Tensor mixed = ops::attention(to_q_.forward(x), to_k_.forward(context),
-                                      to_v_.forward(context), {.heads = heads_, .scale = scale_});
+  const Tensor mixed =
+      ops::attention(to_q_.forward(x), to_k_.forward(context), to_v_.forward(context),
+                     {.heads = heads_, .scale = scale_, .int8 = int8_});
   return to_out_.forward(mixed, {.residual = &residual});
 }
 

@@ -19,6 +19,7 @@ class CrossAttention {
  private:
   int heads_;
   float scale_;
+  bool int8_;  ///< the products of attention may round to 8 bits; see WeightScope::format
   nn::Linear to_q_, to_k_, to_v_, to_out_;
 };
 
