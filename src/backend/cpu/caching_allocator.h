@@ -11,16 +11,16 @@ namespace tintype::cpu {
 
 class CachingAllocator final : public Allocator {
  public:
-  /// `budget_bytes` bounds live plus cached bytes; 0 is no bound.
+  /// `budget_bytes` bounds what is held of the system, in use or not; 0 is no bound.
   explicit CachingAllocator(uint64_t budget_bytes = 0);
   ~CachingAllocator() override;
 
-  /// Takes the smallest cached block that wastes at most an eighth; otherwise asks the system,
-  /// giving cached blocks back first when the peak would rise. throws kOutOfMemory naming the
-  /// budget
+  /// Cuts the block from the smallest free one that holds it; otherwise asks the system, giving
+  /// segments without a block in use back first when the peak would rise. throws kOutOfMemory
+  /// naming the budget
   std::shared_ptr<Storage> allocate(size_t bytes) override;
   AllocatorStats stats() const override;
-  /// Gives every cached block back to the system: between the stages of a request.
+  /// Gives back to the system what no block is in use of: between the stages of a request.
   void trim();
 
  private:
