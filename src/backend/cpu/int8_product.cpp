@@ -151,6 +151,8 @@ void QuantizeRows(const float* x, int64_t rows, int64_t channels, std::byte* out
   });
 }
 
+constexpr int64_t kMaxTilesPerTask = 12;
+
 void Int8Product(const Int8ProductArgs& args, const Int8Tile& tile, const std::byte* padding) {
   // As much of a panel as stays in the second-level cache beside the rows.
   constexpr int64_t kBlockBytes = int64_t{256} << 10;
@@ -158,7 +160,7 @@ void Int8Product(const Int8ProductArgs& args, const Int8Tile& tile, const std::b
   const int64_t tap_bytes = int8_tap_bytes(args.rows.channels);
   const int64_t block_taps = std::max<int64_t>(kBlockBytes / tap_bytes, 1);
   const TaskCutting cut(args.rows.rows(), (args.columns + kInt8PanelWidth - 1) / kInt8PanelWidth,
-                        tile.rows);
+                        tile.rows, kMaxTilesPerTask);
   const RowSource source{
       .x = args.x, .pixel_bytes = quantized_row_bytes(args.rows.channels), .padding = padding};
   const Outputs outputs{args.epilogue, args.columns, args.out};

@@ -72,6 +72,8 @@ void PackPanels(const PanelSource& source, std::byte* panels) {
   });
 }
 
+// More tiles a task are fewer times that a block is widened to f32.
+constexpr int64_t kMaxTilesPerTask = 24;
 // A block of a panel is as many taps as fit kBlockFloats, at least one; the sums wait in memory
 // between blocks, which changes no bit of them.
 constexpr int64_t kBlockFloats = int64_t{96} << 10;
@@ -141,8 +143,8 @@ void RunTask(const ProductArgs& args, const Blocking& by, const TaskCutting& cut
 
 void Product(const ProductArgs& args, const float* zeros) {
   const Blocking blocking(args);
-  const TaskCutting cut(args.rows.rows(), (args.columns + kPanelWidth - 1) / kPanelWidth,
-                        kTileRows);
+  const TaskCutting cut(args.rows.rows(), (args.columns + kPanelWidth - 1) / kPanelWidth, kTileRows,
+                        kMaxTilesPerTask);
   std::vector<Scratch> scratch;
   for (int thread = 0; thread < thread_count(); ++thread) scratch.emplace_back(args, blocking);
   parallel_for(cut.tasks(), [&](int64_t task, int thread) HWY_ATTR {

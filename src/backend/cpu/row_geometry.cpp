@@ -28,10 +28,11 @@ void point_rows(const RowGeometry& g, const RowSource& source, int64_t first, in
   }
 }
 
-TaskCutting::TaskCutting(int64_t row_count, int64_t panel_count, int64_t tile_rows)
+TaskCutting::TaskCutting(int64_t row_count, int64_t panel_count, int64_t tile_rows,
+                         int64_t task_tiles)
     : rows(row_count), panels(panel_count) {
   const int64_t tiles = (rows + tile_rows - 1) / tile_rows;
-  row_blocks = (tiles + kMaxTilesPerTask - 1) / kMaxTilesPerTask;
+  row_blocks = (tiles + task_tiles - 1) / task_tiles;
   rows_per_block = (tiles + row_blocks - 1) / row_blocks * tile_rows;
   column_cuts = std::min((kWantedTasks + row_blocks - 1) / row_blocks, panels);
 }

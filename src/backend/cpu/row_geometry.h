@@ -35,10 +35,6 @@ struct RowSource {
 void point_rows(const RowGeometry& geometry, const RowSource& source, int64_t first, int64_t count,
                 int64_t tile_rows, const std::byte** table);
 
-// Tiles of rows in one task: they share each block of a weight panel while it is in the
-// second-level cache.
-inline constexpr int64_t kMaxTilesPerTask = 12;
-
 /// How a product is cut into tasks: blocks of rows, and of columns where the rows alone are too few
 /// to keep a large team busy.
 struct TaskCutting {
@@ -46,7 +42,9 @@ struct TaskCutting {
   int64_t row_blocks, rows_per_block;  ///< of equal size, but for the last
   int64_t column_cuts;
 
-  TaskCutting(int64_t rows, int64_t panels, int64_t tile_rows);
+  /// The rows of a task are at most `task_tiles` tiles: they share each block of a weight panel
+  /// while it is in the second-level cache.
+  TaskCutting(int64_t rows, int64_t panels, int64_t tile_rows, int64_t task_tiles);
   int64_t tasks() const { return row_blocks * column_cuts; }
 
   int64_t first_row(int64_t task) const { return task / column_cuts * rows_per_block; }
