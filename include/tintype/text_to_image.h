@@ -97,6 +97,7 @@ struct TextToImageSettings {
   std::string refiner_name;  ///< "": no refiner, and the next two are not read
   std::string refiner_sampler;
   double refiner_start = 0;
+  std::string profile = "exact", refiner_profile = "exact";  ///< see LoadOptions::profile
   bool prompt_truncated = false;  ///< the prompt was longer than the encoder's window
   /// Why files of the embeddings' folder whose name may stand in a prompt were left out.
   std::vector<std::string> skipped_embeddings;

@@ -7,10 +7,27 @@
 
 namespace tintype {
 
+namespace {
+
+/// `load` reads a component, which is then thrown away: shapes cost next to nothing.
+template <typename Load>
+PackedPart packed_part(Component component, const Load& load) {
+  component.packing = std::make_shared<PackingCount>();
+  const MetaMemory memory;
+  const auto network = load(component, Device::kMeta);
+  return {*component.packing, memory.live_bytes()};
+}
+
+}  // namespace
+
 MetaModel load_meta_model(const CheckpointLayout& layout) {
   const MetaMemory memory;
-  MetaModel result{DiffusionModel::load(layout, Device::kMeta, RunContext()), 0};
+  MetaModel result{.model = DiffusionModel::load(layout, Device::kMeta, RunContext())};
   result.weight_bytes = memory.live_bytes();
+  for (const CheckpointLayout::TextTower& tower : layout.text_towers)
+    result.text_towers.push_back(packed_part(tower.encoder, load_text_encoder));
+  result.network = packed_part(layout.network, load_denoising_network);
+  result.codec = packed_part(layout.codec, load_latent_codec);
   return result;
 }
 

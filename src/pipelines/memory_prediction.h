@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <vector>
 
 #include "pipelines/diffusion_model.h"
 
@@ -31,10 +32,18 @@ MemoryPrediction predict_memory(const DiffusionModel& meta, const PictureSize& s
 DecodeBands fitting_bands(const DiffusionModel& meta, PictureSize size, uint64_t weight_bytes,
                           uint64_t limit_bytes);
 
+/// What the plan makes of one component's weights.
+struct PackedPart {
+  PackingCount count;
+  uint64_t bytes = 0;
+};
+
 /// Loads to Device::kMeta and returns the bytes its weights would take.
 struct MetaModel {
   DiffusionModel model;
   uint64_t weight_bytes = 0;
+  std::vector<PackedPart> text_towers = {};
+  PackedPart network = {}, codec = {};
 };
 MetaModel load_meta_model(const CheckpointLayout& layout);
 

@@ -9,6 +9,8 @@
 namespace tintype {
 namespace {
 
+constexpr const char* kExact = "exact";
+
 /// One line: galleries split the "parameters" text at line ends and at these keywords.
 std::string one_line(std::string text) {
   for (char& c : text)
@@ -27,6 +29,11 @@ std::string label_in(const std::vector<SamplerInfo>& table, const std::string& n
 std::string last_name(const std::string& text) {
   const std::filesystem::path path(text);
   return (path.has_filename() ? path : path.parent_path()).filename().string();
+}
+
+/// Galleries split the text at commas; a value with one stands in quotes.
+std::string quoted(const std::string& value) {
+  return value.find(',') == std::string::npos ? value : cat('"', value, '"');
 }
 
 std::vector<SamplerName> public_table(const std::vector<SamplerInfo>& table) {
@@ -76,7 +83,8 @@ std::string parameters_text(const TextToImageSettings& s) {
                     s.variation_strength > 0
                         ? cat(", Variation seed: ", s.variation_seed,
                               ", Variation seed strength: ", s.variation_strength)
-                        : "");
+                        : "",
+                    s.profile == kExact ? "" : cat(", Profile: ", quoted(s.profile)));
 }
 
 std::string settings_json(const TextToImageSettings& s) {
@@ -102,6 +110,7 @@ std::string settings_json(const TextToImageSettings& s) {
   add_size_conditioning(json, s);
   if (!s.embeddings.empty()) json["embeddings"] = last_name(s.embeddings);
   if (s.eta > 0) json["eta"] = s.eta;
+  if (s.profile != kExact) json["profile"] = s.profile;
   if (s.variation_strength > 0) {
     json["variation_seed"] = s.variation_seed;
     json["variation_strength"] = s.variation_strength;
@@ -110,6 +119,7 @@ std::string settings_json(const TextToImageSettings& s) {
     json["refiner"] = s.refiner_name;
     json["refiner_sampler"] = s.refiner_sampler;
     json["refiner_start"] = s.refiner_start;
+    if (s.refiner_profile != kExact) json["refiner_profile"] = s.refiner_profile;
   }
   // A prompt may hold broken UTF-8; the JSON must not.
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

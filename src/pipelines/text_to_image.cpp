@@ -128,6 +128,7 @@ void resolve_refiner(const DiffusionModel& refiner, const DiffusionModel& base,
              "must lie between 0 and 1, got ", request.refiner_start);
   checked_clip_skip(refiner, request.clip_skip);
   s.refiner_name = refiner.name;
+  s.refiner_profile = refiner.profile;
   s.refiner_start = request.refiner_start;
   s.refiner_sampler =
       checked_sampler(refiner, split_sampler_name(request.sampler, request.scheduler).sampler);
@@ -277,6 +278,7 @@ TextToImageSettings resolve_settings(const DiffusionModel& model, const TextToIm
              kMaxBatch, ", got ", s.batch_size);
   s.seed = request.seed ? *request.seed : std::random_device{}();
   s.model_name = model.name;
+  s.profile = model.profile;
   return s;
 }
 
