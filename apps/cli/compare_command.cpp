@@ -10,6 +10,7 @@
 #include <numeric>
 
 #include "cli/arguments.h"
+#include "cli/effort_flags.h"
 #include "cli/exit_code.h"
 #include "cli/interrupt.h"
 #include "cli/load_flags.h"
@@ -75,7 +76,7 @@ struct Drawn {
 
 /// All prompts under one profile. The model is gone afterwards: two would need twice the memory.
 Drawn draw_all(const Options& options, const std::string& profile,
-               const std::vector<std::string>& prompts, const RunContext& context) {
+               const std::vector<std::string>& prompts, bool is_first, const RunContext& context) {
   Drawn drawn;
   drawn.distance.profile = profile;
   LoadOptions load = options.load;
@@ -83,11 +84,19 @@ Drawn draw_all(const Options& options, const std::string& profile,
   const Engine engine(options.engine);
   const auto model = engine.load(options.model, context, load);
   TextToImageRequest request = options.request;
+  if (is_first) {  // what the others are measured against leaves nothing out
+    request.reuse_threshold = 0;
+    request.guidance_interval = {};
+  }
   for (const std::string& prompt : prompts) {
     request.prompt = prompt;
     TextToImageResult result = engine.text_to_image(*model, request, context);
     count_up(request, 1);
     drawn.pictures.push_back(std::move(result.image));
+    const TextToImageSettings& settings = result.settings;
+    const double calls = settings.network_calls * static_cast<double>(prompts.size());
+    drawn.distance.reused += settings.reused_calls / calls;
+    drawn.distance.unguided += settings.unguided_calls / calls;
     drawn.distance.seconds_per_picture +=
         result.timings.total_s / static_cast<double>(prompts.size());
   }
@@ -141,7 +150,7 @@ void run_compare(const Options& options) {
   const InterruptGuard guard(context);
   std::vector<Drawn> drawn;
   for (const std::string& profile : options.profiles) {
-    drawn.push_back(draw_all(options, profile, prompts, context));
+    drawn.push_back(draw_all(options, profile, prompts, drawn.empty(), context));
     if (drawn.size() > 1) measure(drawn.front(), drawn.back());
   }
   bar.clear();
@@ -303,6 +312,7 @@ void add_compare_command(CLI::App& app, std::function<void()>& run) {
       ->required()
       ->type_name("FILE");
   add_request_flags(*command, *options);
+  add_effort_flags(*command, options->request);
   command
       ->add_option("-o,--output", options->output,
                    "Sheet to write: a row a prompt, a column a profile, then the differences")

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/arguments.h"
+#include "cli/effort_flags.h"
 #include "cli/exit_code.h"
 #include "cli/format.h"
 #include "cli/interrupt.h"
@@ -476,6 +477,7 @@ void add_txt2img_command(CLI::App& app, std::function<void()>& run) {
   add_load_flags(*command, options->load);
   add_profile_flag(*command, options->load);
   add_picture_flags(*command, options->request);
+  add_effort_flags(*command, options->request);
   add_conditioning_flags(*command, options->request);
   add_refiner_flags(*command, *options);
   add_run_flags(*command, *options);

@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include <cmath>
 #include <filesystem>
 
 #include "base/check.h"
@@ -68,6 +69,23 @@ void add_size_conditioning(nlohmann::ordered_json& json, const TextToImageSettin
   add("negative_aesthetic_score", size.negative_aesthetic_score, standard.negative_aesthetic_score);
 }
 
+/// What a request left out to be fast, and how much that was.
+void add_left_out(nlohmann::ordered_json& json, const TextToImageSettings& s) {
+  if (s.network_calls && (s.reuse_threshold > 0 || !s.guidance_interval.everywhere()))
+    json["network_calls"] = s.network_calls;
+  if (s.reuse_threshold > 0) {
+    json["reuse_threshold"] = s.reuse_threshold;
+    json["reused_calls"] = s.reused_calls;
+  }
+  if (!s.guidance_interval.everywhere()) {
+    const float high = s.guidance_interval.high;  // JSON has no infinity
+    json["guidance_interval"] = {s.guidance_interval.low, std::isfinite(high)
+                                                              ? nlohmann::ordered_json(high)
+                                                              : nlohmann::ordered_json(nullptr)};
+    json["unguided_calls"] = s.unguided_calls;
+  }
+}
+
 }  // namespace
 
 std::string parameters_text(const TextToImageSettings& s) {
@@ -84,7 +102,12 @@ std::string parameters_text(const TextToImageSettings& s) {
                         ? cat(", Variation seed: ", s.variation_seed,
                               ", Variation seed strength: ", s.variation_strength)
                         : "",
-                    s.profile == kExact ? "" : cat(", Profile: ", quoted(s.profile)));
+                    s.profile == kExact ? "" : cat(", Profile: ", quoted(s.profile)),
+                    s.reuse_threshold > 0 ? cat(", Reuse threshold: ", s.reuse_threshold) : "",
+                    s.guidance_interval.everywhere()
+                        ? ""
+                        : cat(", Guidance interval: ", s.guidance_interval.low, "-",
+                              s.guidance_interval.high));
 }
 
 std::string settings_json(const TextToImageSettings& s) {
@@ -111,6 +134,7 @@ std::string settings_json(const TextToImageSettings& s) {
   if (!s.embeddings.empty()) json["embeddings"] = last_name(s.embeddings);
   if (s.eta > 0) json["eta"] = s.eta;
   if (s.profile != kExact) json["profile"] = s.profile;
+  add_left_out(json, s);
   if (s.variation_strength > 0) {
     json["variation_seed"] = s.variation_seed;
     json["variation_strength"] = s.variation_strength;
