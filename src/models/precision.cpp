@@ -53,7 +53,7 @@ struct Profile {
 };
 
 constexpr std::array kProfiles = {Profile{kExact, exact}, Profile{"balanced", balanced},
-                                  Profile{"fast", balanced, 0.1f},
+                                  Profile{"fast", balanced, 0.2f},
                                   Profile{"low-memory", low_memory}};
 
 constexpr std::array kParts = {"unet", "vae", "text_encoder"};
