@@ -67,9 +67,11 @@ ModelInfo describe(const CheckpointLayout& layout, const MetaModel& meta) {
                  .profile = layout.profile,
                  .weight_bytes = meta.weight_bytes,
                  .peak_bytes = 0};
-  info.peak_bytes = meta.weight_bytes + predict_memory(model, {.width_px = info.default_width_px,
-                                                               .height_px = info.default_height_px})
-                                            .peak_bytes();
+  info.peak_bytes =
+      meta.weight_bytes + predict_memory(model, {.width_px = info.default_width_px,
+                                                 .height_px = info.default_height_px,
+                                                 .reuse_threshold = model.default_reuse_threshold})
+                              .peak_bytes();
   return info;
 }
 
@@ -135,7 +137,8 @@ std::vector<TextToImageResult> Engine::text_to_images(const Model& model,
     const PictureSize size{.width_px = settings.width_px,
                            .height_px = settings.height_px,
                            .guidance = settings.guidance_scale > 1.0f,
-                           .batch = settings.batch_size};
+                           .batch = settings.batch_size,
+                           .reuse_threshold = settings.reuse_threshold};
     // The weights of both models stay; the last one decodes.
     const uint64_t weights =
         resident->info().weight_bytes + (second ? second->info().weight_bytes : 0);

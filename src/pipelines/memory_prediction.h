@@ -15,6 +15,7 @@ struct PictureSize {
   bool guidance = true;  ///< two rows through the network for each image instead of one
   int batch = 1;         ///< images through the network at once; they are decoded one by one
   DecodeBands decode_bands = {};
+  float reuse_threshold = 0;  ///< above 0, what steps may reuse is kept between them
 };
 
 /// Bytes beside the weights.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "models/fixture_files.h"
+#include "pipelines/memory_prediction.h"
 #include "pipelines/network_calls.h"
 #include "pipelines/text_to_image.h"
 
@@ -109,6 +110,15 @@ TEST(StepReuse, ARefinerStartsAfresh) {
   const TextToImageSettings settings = draw(model, request, &model)[0].settings;
   EXPECT_EQ(settings.network_calls, 8);
   EXPECT_EQ(settings.reused_calls, 6);
+}
+
+TEST(StepReuse, ThePredictionCountsWhatIsKept) {
+  const MetaModel meta =
+      load_meta_model(CheckpointLayout::read(fixtures() / "models" / "four-level"));
+  PictureSize size{.width_px = 256, .height_px = 256};
+  const uint64_t whole = predict_memory(meta.model, size).denoise_bytes;
+  size.reuse_threshold = 0.2f;
+  EXPECT_GT(predict_memory(meta.model, size).denoise_bytes, whole);
 }
 
 TEST(StepReuse, ImpossibleThresholdsAreRefused) {
