@@ -13,6 +13,13 @@ namespace {
 
 using Row = std::array<std::string, 5>;
 
+/// "859.1 M in 284 layers"
+std::string layers_text(uint64_t parameters, uint64_t layers) {
+  if (!layers) return "none";
+  return format_count(parameters) + " in " + std::to_string(layers) +
+         (layers == 1 ? " layer" : " layers");
+}
+
 /// Columns padded to their widest cell; numbers (columns 2 and 4) to the right.
 std::string table_text(const std::vector<Row>& rows) {
   std::array<size_t, 5> width{};
@@ -44,10 +51,16 @@ std::string inspect_text(const ModelInfo& info) {
   }
   rows.push_back({"total", "", format_count(parameters), "", format_bytes(file_bytes)});
 
+  std::vector<Row> plan = {{"component", "profile", "8-bit weights", "as stored", "memory"}};
+  for (const ComponentInfo& part : info.components)
+    plan.push_back({part.name, part.profile, layers_text(part.int8_parameters, part.int8_layers),
+                    layers_text(part.stored_parameters, part.stored_layers),
+                    format_bytes(part.weight_bytes)});
+
   const std::string kind = info.kind == "folder" ? "" : ", single file of " + info.kind;
   const std::string note = info.note.empty() ? "" : "  " + info.note + "\n";
   return info.name + ": " + info.pipeline + kind + "\n" + note + table_text(rows) +
-         "  default size     " + std::to_string(info.default_width_px) + " x " +
+         table_text(plan) + "  default size     " + std::to_string(info.default_width_px) + " x " +
          std::to_string(info.default_height_px) + ", sides in multiples of " +
          std::to_string(info.size_multiple_px) + "\n" + "  default sampler  " +
          (info.default_sampler.empty() ? "none" : info.default_sampler) + ", " +
@@ -69,6 +82,12 @@ OrderedJson inspect_json(const ModelInfo& info) {
     entry["parameters"] = part.parameters;
     entry["storage"] = part.storage;
     entry["file_bytes"] = part.file_bytes;
+    entry["profile"] = part.profile;
+    entry["int8_layers"] = part.int8_layers;
+    entry["int8_parameters"] = part.int8_parameters;
+    entry["stored_layers"] = part.stored_layers;
+    entry["stored_parameters"] = part.stored_parameters;
+    entry["weight_bytes"] = part.weight_bytes;
     object["components"].push_back(entry);
   }
   object["default_width_px"] = info.default_width_px;
@@ -76,6 +95,7 @@ OrderedJson inspect_json(const ModelInfo& info) {
   object["size_multiple_px"] = info.size_multiple_px;
   object["default_sampler"] = info.default_sampler;
   object["prediction_type"] = info.prediction_type;
+  object["profile"] = info.profile;
   object["weight_bytes"] = info.weight_bytes;
   object["peak_bytes"] = info.peak_bytes;
   return object;
@@ -92,6 +112,7 @@ void add_inspect_command(CLI::App& app, std::function<void()>& run) {
       app.add_subcommand("inspect", "Say what a model is and how much memory it will need");
   command->add_option("MODEL", flags->model, kModelHelp)->required();
   add_load_flags(*command, flags->load);
+  add_profile_flag(*command, flags->load);
   command->add_flag("--json", flags->json, "Print one JSON object on stdout");
   command->callback([&run, flags] {
     run = [flags] {

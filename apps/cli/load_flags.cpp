@@ -30,4 +30,22 @@ void add_load_flags(CLI::App& command, LoadOptions& options) {
       ->type_name("NAME");
 }
 
+void add_profile_flag(CLI::App& command, LoadOptions& options) {
+  std::string names;
+  for (const std::string& name : profile_names()) names += (names.empty() ? "" : ", ") + name;
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--profile",
+          [&options](const std::vector<std::string>& profiles) {
+            for (const std::string& profile : profiles)
+              options.profile += (options.profile.empty() ? "" : ",") + profile;
+          },
+          names +
+              "; parts of the model may have another: --profile balanced --profile vae=exact, or "
+              "balanced,vae=exact (parts: unet, vae, text_encoder) (default: exact)")
+      ->type_name("NAME")
+      ->expected(1)
+      ->take_all();
+}
+
 }  // namespace tintype::cli

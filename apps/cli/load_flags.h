@@ -9,6 +9,8 @@ namespace tintype::cli {
 
 /// --tokenizer, --vae, --text-encoder, --prediction, --ema, --timestep-spacing
 void add_load_flags(CLI::App& command, LoadOptions& options);
+/// --profile
+void add_profile_flag(CLI::App& command, LoadOptions& options);
 
 /// What `--model` takes, for help texts.
 inline constexpr const char* kModelHelp =

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "cli/compare_command.h"
 #include "cli/exit_code.h"
 #include "cli/inspect_command.h"
 #include "cli/json_output.h"
@@ -58,6 +59,7 @@ int run(int argc, char** argv) {
   std::function<void()> command;
   add_txt2img_command(app, command);
   add_inspect_command(app, command);
+  add_compare_command(app, command);
   add_samplers_command(app, command);
   add_tokens_command(app, command);
   app.set_version_flag("--version", "tintype " + version());

@@ -9,11 +9,13 @@
 #include <vector>
 
 #include "cli/arguments.h"
+#include "cli/effort_flags.h"
 #include "cli/exit_code.h"
 #include "cli/format.h"
 #include "cli/interrupt.h"
 #include "cli/json_output.h"
 #include "cli/load_flags.h"
+#include "cli/parsed_flag.h"
 #include "cli/progress_bar.h"
 #include "tintype/contact_sheet.h"
 #include "tintype/image.h"
@@ -177,7 +179,7 @@ void save_grid(const Txt2ImgOptions& options, Outcome& outcome) {
 
 /// A refiner in one file has the base's second text encoder, and so its tokenizer.
 LoadOptions refiner_load(const Txt2ImgOptions& options) {
-  LoadOptions load;
+  LoadOptions load{.profile = options.load.profile};
   if (!options.load.tokenizers.empty() && !std::filesystem::is_directory(options.refiner))
     load.tokenizers = {options.load.tokenizers.back()};
   return load;
@@ -227,13 +229,6 @@ void run_txt2img(const Txt2ImgOptions& options) {
   for (const std::string& reason : outcome.results.front().settings.skipped_embeddings)
     std::fputs(("tintype: warning: an embedding was left out: " + reason + "\n").c_str(), stderr);
   options.json ? print_json(outcome_json(outcome)) : print_line(outcome_text(outcome));
-}
-
-/// A flag whose text goes through `parse`, which throws Error.
-CLI::Option* add_parsed(CLI::App& command, const std::string& names,
-                        const std::function<void(const std::string&)>& parse,
-                        const std::string& description, const std::string& value_name) {
-  return command.add_option_function<std::string>(names, parse, description)->type_name(value_name);
 }
 
 std::string joined(const std::vector<std::string>& names) {
@@ -480,7 +475,9 @@ void add_txt2img_command(CLI::App& app, std::function<void()>& run) {
   CLI::App* command = app.add_subcommand("txt2img", "Draw one picture from a prompt");
   command->add_option("-m,--model", options->model, kModelHelp)->required()->type_name("MODEL");
   add_load_flags(*command, options->load);
+  add_profile_flag(*command, options->load);
   add_picture_flags(*command, options->request);
+  add_effort_flags(*command, options->request);
   add_conditioning_flags(*command, options->request);
   add_refiner_flags(*command, *options);
   add_run_flags(*command, *options);

@@ -38,6 +38,10 @@ struct LoadOptions {
   /// "leading", "trailing" or "linspace": which timesteps a run of few steps visits, instead of the
   /// checkpoint's own spacing. For folders, too. Models distilled to few steps need "trailing".
   std::string timestep_spacing = {};
+  /// Precision against speed and memory, for folders, too: "exact" (or ""), "balanced", "fast" or
+  /// "low-memory"; parts may have another: "exact,unet=balanced", "fast,vae=exact" (unet, vae,
+  /// text_encoder). docs/profiles.md says what each changes.
+  std::string profile = {};
 };
 
 /// One network of a checkpoint.
@@ -47,6 +51,10 @@ struct ComponentInfo {
   uint64_t parameters = 0;
   uint64_t file_bytes = 0;
   std::string storage;  ///< dtype in the file: "f16", or "f16+f32" when mixed
+  std::string profile;  ///< "exact", "balanced", ...
+  /// What the profile keeps as 8-bit integers and what as stored: layers and their weights.
+  uint64_t int8_layers = 0, int8_parameters = 0, stored_layers = 0, stored_parameters = 0;
+  uint64_t weight_bytes = 0;  ///< memory its packed weights will take
 };
 
 /// What a checkpoint is, found without loading its weights.
@@ -60,6 +68,7 @@ struct ModelInfo {
   int size_multiple_px = 8;     ///< width and height must be multiples of this
   std::string default_sampler;  ///< "" when the checkpoint's own is not one of ours
   std::string prediction_type;
+  std::string profile;        ///< "exact", "balanced,vae=exact"
   uint64_t weight_bytes = 0;  ///< memory the packed weights will take
   uint64_t peak_bytes = 0;    ///< weights plus activations of one default picture with guidance
 };
@@ -102,6 +111,9 @@ class Engine {
 
 /// Reads configs and tensor headers only. throws as Engine::load
 ModelInfo inspect(const std::filesystem::path& path, const LoadOptions& options = {});
+
+/// The names that LoadOptions::profile accepts.
+std::vector<std::string> profile_names();
 
 /// "0.1.0"
 std::string version();

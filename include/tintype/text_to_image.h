@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,6 +20,12 @@ struct SizeConditioning {
   int crop_left_px = 0, crop_top_px = 0;
   /// Told to a refiner instead of the target size.
   float aesthetic_score = 6.0f, negative_aesthetic_score = 2.5f;
+};
+
+/// Noise levels, in units of sigma, low < sigma <= high.
+struct GuidanceInterval {
+  float low = 0, high = std::numeric_limits<float>::infinity();
+  bool everywhere() const { return low <= 0 && high == std::numeric_limits<float>::infinity(); }
 };
 
 /// One picture from one prompt. Unset members take the checkpoint's default. Validated by the
@@ -64,6 +71,14 @@ struct TextToImageRequest {
   std::string rng = "torch";
   uint64_t variation_seed = 0;   ///< mixed into the start noise by variation_strength
   float variation_strength = 0;  ///< 0..1
+  /// A network call is reused in part where its first block's output changed by less than this part
+  /// of itself since the last call computed whole (StepReuse); 0 computes every call, 1 and more is
+  /// no picture. Unset: what the model's profile says, 0 for all but "fast".
+  std::optional<float> reuse_threshold = {};
+  /// Guidance at noise levels above `low` and up to `high` only, in units of sigma; elsewhere the
+  /// negative prompt's pass is left out. Kynkäänniemi et al. 2024, arXiv:2404.07724, advise
+  /// 0.28 to 5.42 for SDXL. 0 and infinity: everywhere.
+  GuidanceInterval guidance_interval = {};
   /// 1..64 pictures drawn side by side, each bit for bit the one drawn alone with its seed; seeds
   /// count up (count_up). Memory grows with it; time hardly falls where one picture already fills
   /// the cores.
@@ -97,6 +112,12 @@ struct TextToImageSettings {
   std::string refiner_name;  ///< "": no refiner, and the next two are not read
   std::string refiner_sampler;
   double refiner_start = 0;
+  std::string profile = "exact", refiner_profile = "exact";  ///< see LoadOptions::profile
+  float reuse_threshold = 0;
+  GuidanceInterval guidance_interval;
+  /// What was left out: of `network_calls`, those that reused the deeper blocks of an earlier one,
+  /// and those without guidance though the scale asks for it. 0 before the picture is drawn.
+  int network_calls = 0, reused_calls = 0, unguided_calls = 0;
   bool prompt_truncated = false;  ///< the prompt was longer than the encoder's window
   /// Why files of the embeddings' folder whose name may stand in a prompt were left out.
   std::vector<std::string> skipped_embeddings;

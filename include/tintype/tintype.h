@@ -7,4 +7,5 @@
 #include "tintype/image.h"
 #include "tintype/prompt.h"
 #include "tintype/run_context.h"
+#include "tintype/similarity.h"
 #include "tintype/text_to_image.h"

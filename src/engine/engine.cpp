@@ -30,21 +30,28 @@ class ResidentModel final : public Model {
   DiffusionModel model_;
 };
 
-ComponentInfo describe(const Component& component) {
+ComponentInfo describe(const Component& component, const PackedPart& packed) {
   const SourceSummary summary = summarize(*component.open());
   return {.name = component.name,
           .architecture = component.class_name,
           .parameters = summary.parameters,
           .file_bytes = summary.bytes,
-          .storage = summary.storage};
+          .storage = summary.storage,
+          .profile = component.profile,
+          .int8_layers = packed.count.int8_layers,
+          .int8_parameters = packed.count.int8_parameters,
+          .stored_layers = packed.count.stored_layers,
+          .stored_parameters = packed.count.stored_parameters,
+          .weight_bytes = packed.bytes};
 }
 
 ModelInfo describe(const CheckpointLayout& layout, const MetaModel& meta) {
   const DiffusionModel& model = meta.model;
   std::vector<ComponentInfo> components;
-  for (const auto& tower : layout.text_towers) components.push_back(describe(tower.encoder));
-  components.push_back(describe(layout.network));
-  components.push_back(describe(layout.codec));
+  for (size_t i = 0; i < layout.text_towers.size(); ++i)
+    components.push_back(describe(layout.text_towers[i].encoder, meta.text_towers[i]));
+  components.push_back(describe(layout.network, meta.network));
+  components.push_back(describe(layout.codec, meta.codec));
   ModelInfo info{.name = model.name,
                  .kind = layout.kind,
                  .note = layout.note,
@@ -57,11 +64,14 @@ ModelInfo describe(const CheckpointLayout& layout, const MetaModel& meta) {
                                         ? sampler_for_class(model.schedule.class_name)
                                         : std::string(),
                  .prediction_type = std::string(to_string(model.schedule.prediction_type)),
+                 .profile = layout.profile,
                  .weight_bytes = meta.weight_bytes,
                  .peak_bytes = 0};
-  info.peak_bytes = meta.weight_bytes + predict_memory(model, {.width_px = info.default_width_px,
-                                                               .height_px = info.default_height_px})
-                                            .peak_bytes();
+  info.peak_bytes =
+      meta.weight_bytes + predict_memory(model, {.width_px = info.default_width_px,
+                                                 .height_px = info.default_height_px,
+                                                 .reuse_threshold = model.default_reuse_threshold})
+                              .peak_bytes();
   return info;
 }
 
@@ -127,7 +137,8 @@ std::vector<TextToImageResult> Engine::text_to_images(const Model& model,
     const PictureSize size{.width_px = settings.width_px,
                            .height_px = settings.height_px,
                            .guidance = settings.guidance_scale > 1.0f,
-                           .batch = settings.batch_size};
+                           .batch = settings.batch_size,
+                           .reuse_threshold = settings.reuse_threshold};
     // The weights of both models stay; the last one decodes.
     const uint64_t weights =
         resident->info().weight_bytes + (second ? second->info().weight_bytes : 0);

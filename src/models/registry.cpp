@@ -19,6 +19,7 @@ std::unique_ptr<Model> build(const Component& component, Device device,
   const Config config = Config::from_json(JsonObject(component.config, component.config_origin));
   WeightLoader loader(component.name, component.open(), device, component.precision);
   for (const char* name : ignored) loader.ignore(name);
+  if (component.packing) loader.count_packing(*component.packing);
   auto model = std::make_unique<Model>(loader.root(), config, more...);
   loader.finish();
   return model;
@@ -97,7 +98,6 @@ Component folder_component(const std::filesystem::path& folder, std::string clas
           .class_name = std::move(class_name),
           .config_origin = config.string(),
           .config = read_json_file(config),
-          .precision = {},
           .open = [folder, stem] { return open_component(folder, stem); }};
 }
 

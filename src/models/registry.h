@@ -20,6 +20,8 @@ struct Component {
   std::string config_origin;
   Json config;
   PrecisionPlan precision = {};
+  std::string profile = "exact";               ///< whose plan that is
+  std::shared_ptr<PackingCount> packing = {};  ///< when set, loading counts into it
   std::function<std::shared_ptr<const TensorSource>()> open;
 };
 

@@ -58,6 +58,18 @@ struct Conditioning {
   Tensor time_ids = {};  ///< [B,N] f32 on the host, likewise: sizes, crops, scores
 };
 
+/// What one image's network calls carry from one to the next when steps may be reused: a network
+/// computes its first block, and where that changed little since the last call computed whole, the
+/// features of the deeper blocks stand for themselves once more. Belongs to a request; networks
+/// stay const. source  first-block caching (ParaAttention; TeaCache, arXiv:2411.19108), and
+/// DeepCache, arXiv:2312.00858, for which features to keep
+struct StepReuse {
+  float threshold = 0;   ///< reuse below this mean |change| / mean |first block's residual|
+  Tensor residual = {};  ///< of the first block at the last call computed whole
+  Tensor deep = {};      ///< what the last block took from the deeper ones then
+  bool reused = false;   ///< whether the last call was
+};
+
 /// Predicts noise (or velocity, or the sample) from noisy latents.
 class DenoisingNetwork {
  public:
@@ -74,6 +86,13 @@ class DenoisingNetwork {
   /// x [B,H,W,Cin], one timestep for the whole batch -> [B,H,W,Cout]
   virtual Tensor forward(const Tensor& x, float timestep, const Conditioning& conditioning,
                          const nn::Trace* trace = nullptr) const = 0;
+  /// As forward(), but may reuse what `reuse` holds of the calls before, which were for the same
+  /// rows. Networks without a first block of their own compute everything.
+  virtual Tensor forward_reusing(const Tensor& x, float timestep, const Conditioning& conditioning,
+                                 StepReuse& reuse) const {
+    reuse.reused = false;
+    return forward(x, timestep, conditioning);
+  }
 };
 
 /// How a picture is decoded in bands of rows. The bands overlap by as much as the filters see and

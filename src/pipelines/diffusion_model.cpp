@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "models/precision.h"
 #include "pipelines/single_file_layout.h"
 
 namespace tintype {
@@ -129,6 +130,18 @@ void require_fit(const DiffusionModel& m) {
              network.added_width, " and the text encoder pools ", m.pooled_width());
 }
 
+void apply_profile(CheckpointLayout& layout, const std::string& text) {
+  const ProfileChoice choice = ProfileChoice::parse(text);
+  const auto apply = [&](Component& component) {
+    component.profile = choice.of(component.name);
+    component.precision = precision_plan(component.profile, component.class_name);
+  };
+  for (CheckpointLayout::TextTower& tower : layout.text_towers) apply(tower.encoder);
+  apply(layout.network);
+  apply(layout.codec);
+  layout.profile = choice.text();
+}
+
 CheckpointLayout read_folder(const fs::path& path, const LoadOptions& options) {
   require_no_options(options);
   const fs::path index_path = path / "model_index.json";
@@ -179,6 +192,7 @@ CheckpointLayout CheckpointLayout::read(const fs::path& given, const LoadOptions
                                                             : read_single_file(path, options);
   if (!options.timestep_spacing.empty())
     layout.schedule.timestep_spacing = parse_timestep_spacing(options.timestep_spacing);
+  apply_profile(layout, options.profile);
   return layout;
 }
 
@@ -193,7 +207,9 @@ DiffusionModel DiffusionModel::load(const CheckpointLayout& layout, Device devic
                        .text_towers = {},
                        .network = nullptr,
                        .codec = nullptr,
-                       .schedule = layout.schedule};
+                       .schedule = layout.schedule,
+                       .profile = layout.profile,
+                       .default_reuse_threshold = reuse_threshold(layout.network.profile)};
   context.report(Stage::kLoad, ++done, parts);
   for (const CheckpointLayout::TextTower& tower : layout.text_towers) {
     model.text_towers.push_back({tower.tokenizer, load_text_encoder(tower.encoder, device)});

@@ -45,6 +45,7 @@ struct CheckpointLayout {
   std::vector<TextTower> text_towers;  ///< one or two
   Component network, codec;
   NoiseScheduleConfig schedule;
+  std::string profile = "exact";  ///< as LoadOptions::profile, in its shortest form
 
   /// A folder, or a single file with the options that it needs.
   /// throws kNotFound, kIo, kCorruptFile; kUnsupported: another pipeline class or family, a part
@@ -66,6 +67,9 @@ struct DiffusionModel {
   std::unique_ptr<DenoisingNetwork> network;
   std::unique_ptr<LatentCodec> codec;
   NoiseScheduleConfig schedule;
+  std::string profile = "exact";  ///< see CheckpointLayout
+  /// What TextToImageRequest::reuse_threshold is when a request leaves it open.
+  float default_reuse_threshold = 0;
 
   /// Loads every part to `device` and checks that they fit each other.
   /// throws kNotFound, kCorruptFile, kUnsupported, kOutOfMemory, kCancelled

@@ -2,15 +2,33 @@
 
 #include "backend/meta/meta_backend.h"
 #include "ops/ops.h"
+#include "pipelines/network_calls.h"
 #include "pipelines/prompt_encoding.h"
 #include "pipelines/text_to_image.h"
 
 namespace tintype {
 
+namespace {
+
+/// `load` reads a component, which is then thrown away: shapes cost next to nothing.
+template <typename Load>
+PackedPart packed_part(Component component, const Load& load) {
+  component.packing = std::make_shared<PackingCount>();
+  const MetaMemory memory;
+  const auto network = load(component, Device::kMeta);
+  return {*component.packing, memory.live_bytes()};
+}
+
+}  // namespace
+
 MetaModel load_meta_model(const CheckpointLayout& layout) {
   const MetaMemory memory;
-  MetaModel result{DiffusionModel::load(layout, Device::kMeta, RunContext()), 0};
+  MetaModel result{.model = DiffusionModel::load(layout, Device::kMeta, RunContext())};
   result.weight_bytes = memory.live_bytes();
+  for (const CheckpointLayout::TextTower& tower : layout.text_towers)
+    result.text_towers.push_back(packed_part(tower.encoder, load_text_encoder));
+  result.network = packed_part(layout.network, load_denoising_network);
+  result.codec = packed_part(layout.codec, load_latent_codec);
   return result;
 }
 
@@ -41,10 +59,14 @@ MemoryPrediction predict_memory(const DiffusionModel& meta, const PictureSize& s
   const MetaMemory memory;
   TextToImageSettings settings;
   settings.guidance_scale = size.guidance ? 2.0f : 1.0f;
-  const Conditioning conditioning =
-      for_batch(encode_prompts(meta, settings).variants.front(), size.batch);
-  predict(meta, meta_latents(meta, size, size.batch, meta.network->traits().in_channels), 999.0f,
-          conditioning, {.scale = settings.guidance_scale});
+  settings.batch_size = size.batch;
+  settings.reuse_threshold = size.reuse_threshold;
+  const PromptConditioning prompts = encode_prompts(meta, settings);
+  NetworkCalls network(meta, settings);
+  const Tensor latents = meta_latents(meta, size, size.batch, meta.network->traits().in_channels);
+  // The second call has beside it what the first one keeps.
+  for (int call = 0; call < (size.reuse_threshold > 0 ? 2 : 1); ++call)
+    network.predict(latents, 999.0f, prompts.variants.front());
   prediction.denoise_bytes = memory.peak_bytes();
   return prediction;
 }

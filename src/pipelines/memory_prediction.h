@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <vector>
 
 #include "pipelines/diffusion_model.h"
 
@@ -14,6 +15,7 @@ struct PictureSize {
   bool guidance = true;  ///< two rows through the network for each image instead of one
   int batch = 1;         ///< images through the network at once; they are decoded one by one
   DecodeBands decode_bands = {};
+  float reuse_threshold = 0;  ///< above 0, what steps may reuse is kept between them
 };
 
 /// Bytes beside the weights.
@@ -31,10 +33,18 @@ MemoryPrediction predict_memory(const DiffusionModel& meta, const PictureSize& s
 DecodeBands fitting_bands(const DiffusionModel& meta, PictureSize size, uint64_t weight_bytes,
                           uint64_t limit_bytes);
 
+/// What the plan makes of one component's weights.
+struct PackedPart {
+  PackingCount count;
+  uint64_t bytes = 0;
+};
+
 /// Loads to Device::kMeta and returns the bytes its weights would take.
 struct MetaModel {
   DiffusionModel model;
   uint64_t weight_bytes = 0;
+  std::vector<PackedPart> text_towers = {};
+  PackedPart network = {}, codec = {};
 };
 MetaModel load_meta_model(const CheckpointLayout& layout);
 

@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include <cmath>
 #include <filesystem>
 
 #include "base/check.h"
@@ -8,6 +9,8 @@
 
 namespace tintype {
 namespace {
+
+constexpr const char* kExact = "exact";
 
 /// One line: galleries split the "parameters" text at line ends and at these keywords.
 std::string one_line(std::string text) {
@@ -27,6 +30,11 @@ std::string label_in(const std::vector<SamplerInfo>& table, const std::string& n
 std::string last_name(const std::string& text) {
   const std::filesystem::path path(text);
   return (path.has_filename() ? path : path.parent_path()).filename().string();
+}
+
+/// Galleries split the text at commas; a value with one stands in quotes.
+std::string quoted(const std::string& value) {
+  return value.find(',') == std::string::npos ? value : cat('"', value, '"');
 }
 
 std::vector<SamplerName> public_table(const std::vector<SamplerInfo>& table) {
@@ -61,6 +69,23 @@ void add_size_conditioning(nlohmann::ordered_json& json, const TextToImageSettin
   add("negative_aesthetic_score", size.negative_aesthetic_score, standard.negative_aesthetic_score);
 }
 
+/// What a request left out to be fast, and how much that was.
+void add_left_out(nlohmann::ordered_json& json, const TextToImageSettings& s) {
+  if (s.network_calls && (s.reuse_threshold > 0 || !s.guidance_interval.everywhere()))
+    json["network_calls"] = s.network_calls;
+  if (s.reuse_threshold > 0) {
+    json["reuse_threshold"] = s.reuse_threshold;
+    json["reused_calls"] = s.reused_calls;
+  }
+  if (!s.guidance_interval.everywhere()) {
+    const float high = s.guidance_interval.high;  // JSON has no infinity
+    json["guidance_interval"] = {s.guidance_interval.low, std::isfinite(high)
+                                                              ? nlohmann::ordered_json(high)
+                                                              : nlohmann::ordered_json(nullptr)};
+    json["unguided_calls"] = s.unguided_calls;
+  }
+}
+
 }  // namespace
 
 std::string parameters_text(const TextToImageSettings& s) {
@@ -76,7 +101,13 @@ std::string parameters_text(const TextToImageSettings& s) {
                     s.variation_strength > 0
                         ? cat(", Variation seed: ", s.variation_seed,
                               ", Variation seed strength: ", s.variation_strength)
-                        : "");
+                        : "",
+                    s.profile == kExact ? "" : cat(", Profile: ", quoted(s.profile)),
+                    s.reuse_threshold > 0 ? cat(", Reuse threshold: ", s.reuse_threshold) : "",
+                    s.guidance_interval.everywhere()
+                        ? ""
+                        : cat(", Guidance interval: ", s.guidance_interval.low, "-",
+                              s.guidance_interval.high));
 }
 
 std::string settings_json(const TextToImageSettings& s) {
@@ -102,6 +133,8 @@ std::string settings_json(const TextToImageSettings& s) {
   add_size_conditioning(json, s);
   if (!s.embeddings.empty()) json["embeddings"] = last_name(s.embeddings);
   if (s.eta > 0) json["eta"] = s.eta;
+  if (s.profile != kExact) json["profile"] = s.profile;
+  add_left_out(json, s);
   if (s.variation_strength > 0) {
     json["variation_seed"] = s.variation_seed;
     json["variation_strength"] = s.variation_strength;
@@ -110,6 +143,7 @@ std::string settings_json(const TextToImageSettings& s) {
     json["refiner"] = s.refiner_name;
     json["refiner_sampler"] = s.refiner_sampler;
     json["refiner_start"] = s.refiner_start;
+    if (s.refiner_profile != kExact) json["refiner_profile"] = s.refiner_profile;
   }
   // A prompt may hold broken UTF-8; the JSON must not.
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

@@ -8,6 +8,7 @@
 #include "backend/registry.h"
 #include "base/text.h"
 #include "ops/ops.h"
+#include "pipelines/network_calls.h"
 #include "pipelines/noise.h"
 #include "pipelines/prompt_encoding.h"
 #include "prompts/prompt_syntax.h"
@@ -128,6 +129,7 @@ void resolve_refiner(const DiffusionModel& refiner, const DiffusionModel& base,
              "must lie between 0 and 1, got ", request.refiner_start);
   checked_clip_skip(refiner, request.clip_skip);
   s.refiner_name = refiner.name;
+  s.refiner_profile = refiner.profile;
   s.refiner_start = request.refiner_start;
   s.refiner_sampler =
       checked_sampler(refiner, split_sampler_name(request.sampler, request.scheduler).sampler);
@@ -255,6 +257,14 @@ TextToImageSettings resolve_settings(const DiffusionModel& model, const TextToIm
   TT_REQUIRE(s.guidance_rescale >= 0 && s.guidance_rescale <= 1, "guidance_rescale",
              "must be in 0..1, got ", s.guidance_rescale);
   s.eta = request.eta;
+  s.reuse_threshold = request.reuse_threshold.value_or(model.default_reuse_threshold);
+  TT_REQUIRE(s.reuse_threshold >= 0 && s.reuse_threshold <= 1, "reuse_threshold",
+             "must be in 0..1, got ", s.reuse_threshold);
+  s.guidance_interval = request.guidance_interval;
+  TT_REQUIRE(s.guidance_interval.low >= 0 && s.guidance_interval.high > s.guidance_interval.low,
+             "guidance_interval",
+             "must be two noise levels of at least 0, the lower one first, got ",
+             s.guidance_interval.low, " and ", s.guidance_interval.high);
   s.clip_skip = checked_clip_skip(model, request.clip_skip);
   s.size_conditioning = checked_size_conditioning(request.size_conditioning, s);
   const SamplerChoice choice = split_sampler_name(request.sampler, request.scheduler);
@@ -277,17 +287,20 @@ TextToImageSettings resolve_settings(const DiffusionModel& model, const TextToIm
              kMaxBatch, ", got ", s.batch_size);
   s.seed = request.seed ? *request.seed : std::random_device{}();
   s.model_name = model.name;
+  s.profile = model.profile;
   return s;
 }
 
 Tensor predict(const DiffusionModel& model, const Tensor& latents, float timestep,
-               const Conditioning& conditioning, const Guidance& guidance) {
+               const Conditioning& conditioning, const Guidance& guidance, StepReuse* reuse) {
   const int64_t images = latents.dim(0);
-  if (conditioning.context.dim(0) == images)
-    return model.network->forward(latents, timestep, conditioning);
+  const auto network = [&](const Tensor& x) {
+    return reuse ? model.network->forward_reusing(x, timestep, conditioning, *reuse)
+                 : model.network->forward(x, timestep, conditioning);
+  };
+  if (conditioning.context.dim(0) == images) return network(latents);
   // Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598) as one batch.
-  const Tensor both =
-      model.network->forward(ops::concat_first(latents, latents), timestep, conditioning);
+  const Tensor both = network(ops::concat_first(latents, latents));
   const Tensor unconditional = both.slice(0, images), conditional = both.slice(images, 2 * images);
   const Tensor direction = ops::weighted_sum({{1.0f, &conditional}, {-1.0f, &unconditional}});
   const Tensor guided = ops::weighted_sum({{1.0f, &unconditional}, {guidance.scale, &direction}});
@@ -341,21 +354,24 @@ std::vector<TextToImageResult> text_to_images(const DiffusionModel& model,
   const Tensor start = ops::to_device(stream.start(shape), model.device);
   Tensor latents = ops::weighted_sum({{parts[0].sampler->init_noise_sigma(), &start}});
 
-  const Guidance guidance{.scale = settings.guidance_scale, .rescale = settings.guidance_rescale};
   int calls = 0, done = 0;
   for (const Part& part : parts) calls += part.last - part.first;
   run.report(Stage::kDenoise, 0, calls);
+  settings.network_calls = calls;
+  std::vector<int> reused(static_cast<size_t>(images), 0);
   for (const Part& part : parts) {
+    NetworkCalls network(part.model, settings);
     for (int i = part.first; i < part.last; ++i) {
       Stopwatch step;
       const float timestep = part.sampler->timesteps()[static_cast<size_t>(i)];
-      const Tensor prediction =
-          predict(part.model, part.sampler->scale_model_input(latents, i), timestep,
-                  for_batch(part.prompts.at(i, calls_of(part)), images), guidance);
+      const Tensor prediction = network.predict(part.sampler->scale_model_input(latents, i),
+                                                timestep, part.prompts.at(i, calls_of(part)));
       latents = part.sampler->step(prediction, i, latents, noise);
       timings.step_s.push_back(step.lap());
       run.report(Stage::kDenoise, ++done, calls);
     }
+    settings.unguided_calls += network.unguided();
+    for (size_t i = 0; i < reused.size(); ++i) reused[i] += network.reused(i);
   }
   timings.denoise_s = stage.lap();
 
@@ -366,6 +382,7 @@ std::vector<TextToImageResult> text_to_images(const DiffusionModel& model,
     TextToImageResult& result = results[static_cast<size_t>(i)];
     result.image = to_image(decode_latents(parts.back().model, latents.slice(i, i + 1), bands));
     result.settings = settings_of_picture(settings, i);
+    result.settings.reused_calls = reused[static_cast<size_t>(i)];
     run.report(Stage::kDecode, i + 1, images);
   }
   backend.trim();

@@ -33,9 +33,11 @@ struct Guidance {
   float rescale = 0;  ///< see TextToImageRequest::guidance_rescale
 };
 /// One network call with guidance: latents [B,h,w,C] -> prediction [B,h,w,C]. The conditioning has
-/// B rows, or for guidance B negative and then B positive ones (for_batch).
+/// B rows, or for guidance B negative and then B positive ones (for_batch). `reuse`: of one image's
+/// calls, see DenoisingNetwork::forward_reusing.
 Tensor predict(const DiffusionModel& model, const Tensor& latents, float timestep,
-               const Conditioning& conditioning, const Guidance& guidance);
+               const Conditioning& conditioning, const Guidance& guidance,
+               StepReuse* reuse = nullptr);
 /// Latents to a picture [1,H,W,3] in about -1..1. At once, or in bands where they have rows.
 Tensor decode_latents(const DiffusionModel& model, const Tensor& latents,
                       const DecodeBands& bands = {});

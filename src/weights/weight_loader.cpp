@@ -67,6 +67,7 @@ struct WeightLoader::State {
   std::vector<Gap> gaps;
   std::vector<std::string> mismatches;  ///< finished lines
   size_t taken = 0;                     ///< good ones
+  PackingCount* packing = nullptr;
 
   Tensor take(const std::string& name, std::span<const Shape> expected);
   std::vector<Leftover> leftovers() const;
@@ -135,6 +136,8 @@ WeightScope WeightLoader::root() { return WeightScope(*state_, ""); }
 
 void WeightLoader::ignore(std::string_view name) { state_->ignored.emplace(name); }
 
+void WeightLoader::count_packing(PackingCount& count) { state_->packing = &count; }
+
 void WeightLoader::finish() {
   const State& state = *state_;
   const std::vector<State::Leftover> leftovers = state.leftovers();
@@ -191,7 +194,16 @@ bool WeightScope::has(std::string_view name) const {
 
 Device WeightScope::device() const { return state_->device; }
 
-WeightFormat WeightScope::format() const { return state_->plan.format_for(path_); }
+WeightFormat WeightScope::format() const {
+  const WeightFormat format = state_->plan.format_for(path_);
+  if (!state_->packing) return format;
+  const auto* weight = find_by_name(state_->source->entries(), (*this / "weight").path());
+  const uint64_t parameters = weight ? static_cast<uint64_t>(weight->shape.numel()) : 0;
+  PackingCount& count = *state_->packing;
+  ++(format == WeightFormat::kInt8 ? count.int8_layers : count.stored_layers);
+  (format == WeightFormat::kInt8 ? count.int8_parameters : count.stored_parameters) += parameters;
+  return format;
+}
 
 namespace {
 

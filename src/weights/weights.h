@@ -72,6 +72,12 @@ struct PrecisionPlan {
   WeightFormat format_for(std::string_view path) const;
 };
 
+/// What a plan made of a component's layers: how many there are in each format and their weights.
+struct PackingCount {
+  uint64_t int8_layers = 0, int8_parameters = 0;
+  uint64_t stored_layers = 0, stored_parameters = 0;
+};
+
 /// Bookkeeping of one load. Use: construct, build the model from `root()`, then `finish()`.
 class WeightLoader {
  public:
@@ -83,6 +89,8 @@ class WeightLoader {
   class WeightScope root();
   /// A name that may be left over without complaint (`text_model.embeddings.position_ids`).
   void ignore(std::string_view name);
+  /// Count every layer that asks for its format; `count` outlives the loader.
+  void count_packing(PackingCount& count);
   /// throws kCorruptFile listing every gap, wrong shape and leftover, with nearest names
   void finish();
 

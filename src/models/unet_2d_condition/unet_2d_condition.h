@@ -21,15 +21,22 @@ class Unet2dConditionModel final : public DenoisingNetwork {
   /// Traced: `time_embedding`, `conv_in`, `down_blocks.N`, `mid_block`, `up_blocks.N`.
   Tensor forward(const Tensor& x, float timestep, const Conditioning& conditioning,
                  const nn::Trace* trace) const override;
+  /// The first block is the first layer of down_blocks.0; kept are the features that enter the last
+  /// two layers of the last up block, which take the skips of conv_in and of that first layer.
+  Tensor forward_reusing(const Tensor& x, float timestep, const Conditioning& conditioning,
+                         StepReuse& reuse) const override;
 
  private:
   struct DownBlock {
     std::vector<nn::ResnetBlock2D> resnets;
     std::vector<Transformer2DModel> attentions;  ///< one per resnet, or none
     std::optional<nn::Downsample2D> downsampler;
-    /// Appends every intermediate that an up block will take back to `skips`.
-    Tensor forward(Tensor x, const Tensor& temb, const Tensor& context,
-                   std::vector<Tensor>& skips) const;
+    /// Layers from `first` on and the downsampler; appends every intermediate that an up block will
+    /// take back to `skips`.
+    Tensor forward(Tensor x, const Tensor& temb, const Tensor& context, std::vector<Tensor>& skips,
+                   size_t first = 0) const;
+    Tensor layer(size_t i, const Tensor& x, const Tensor& temb, const Tensor& context,
+                 std::vector<Tensor>& skips) const;
   };
   struct MidBlock {
     nn::ResnetBlock2D resnet0;
@@ -44,8 +51,13 @@ class Unet2dConditionModel final : public DenoisingNetwork {
     /// Takes one skip per resnet off the end of `skips`.
     Tensor forward(Tensor x, const Tensor& temb, const Tensor& context,
                    std::vector<Tensor>& skips) const;
+    /// Layers first..last-1, without the upsampler.
+    Tensor layers(size_t first, size_t last, Tensor x, const Tensor& temb, const Tensor& context,
+                  std::vector<Tensor>& skips) const;
   };
 
+  Tensor run(const Tensor& x, float timestep, const Conditioning& conditioning,
+             const nn::Trace* trace, StepReuse* reuse) const;
   void add_down_blocks(const WeightScope& w, const Unet2dConditionConfig& config);
   void add_mid_block(const WeightScope& w, const Unet2dConditionConfig& config);
   void add_up_blocks(const WeightScope& w, const Unet2dConditionConfig& config);

@@ -1,0 +1,79 @@
+#include "pipelines/network_calls.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ops/ops.h"
+#include "pipelines/prompt_encoding.h"
+#include "pipelines/text_to_image.h"
+
+namespace tintype {
+namespace {
+
+/// The positive half of a guided image's rows.
+Conditioning positive(const Conditioning& both) {
+  const auto last = [](const Tensor& rows) {
+    return rows.defined() ? rows.slice(rows.dim(0) / 2, rows.dim(0)) : Tensor();
+  };
+  return {
+      .context = last(both.context), .pooled = last(both.pooled), .time_ids = last(both.time_ids)};
+}
+
+}  // namespace
+
+float sigma_at(const std::vector<float>& signal, float timestep) {
+  const auto sigma = [&](size_t i) {
+    const double a = signal[i];
+    return std::sqrt((1 - a) / a);
+  };
+  const double t = std::clamp<double>(timestep, 0, static_cast<double>(signal.size() - 1));
+  const auto below = static_cast<size_t>(t);
+  const double weight = t - static_cast<double>(below);
+  if (weight == 0) return static_cast<float>(sigma(below));
+  // Between two levels as k-diffusion's t_to_sigma.
+  return static_cast<float>(
+      std::exp((1 - weight) * std::log(sigma(below)) + weight * std::log(sigma(below + 1))));
+}
+
+NetworkCalls::NetworkCalls(const DiffusionModel& model, const TextToImageSettings& settings)
+    : model_(model),
+      scale_(settings.guidance_scale),
+      rescale_(settings.guidance_rescale),
+      interval_(settings.guidance_interval),
+      reused_(static_cast<size_t>(settings.batch_size), 0) {
+  if (!interval_.everywhere()) signal_ = alphas_cumprod(model.schedule, {});
+  if (settings.reuse_threshold > 0)
+    reuse_.resize(reused_.size(), {.threshold = settings.reuse_threshold});
+}
+
+bool NetworkCalls::guided_at(float timestep) const {
+  if (signal_.empty()) return true;
+  const float sigma = sigma_at(signal_, timestep);
+  return sigma > interval_.low && sigma <= interval_.high;
+}
+
+Tensor NetworkCalls::predict(const Tensor& latents, float timestep,
+                             const Conditioning& conditioning) {
+  const bool guidance = conditioning.context.dim(0) == 2;
+  const bool left_out = guidance && !guided_at(timestep);
+  unguided_ += left_out;
+  const Conditioning one = left_out ? positive(conditioning) : conditioning;
+  const Guidance how{.scale = scale_, .rescale = rescale_};
+  const int64_t images = latents.dim(0);
+  if (reuse_.empty())
+    return tintype::predict(model_, latents, timestep, for_batch(one, images), how);
+
+  if (conditioning_ != &conditioning)  // prompt editing: the kept features answer to other words
+    for (StepReuse& reuse : reuse_) reuse = {.threshold = reuse.threshold};
+  conditioning_ = &conditioning;
+  std::vector<Tensor> predictions;
+  for (int64_t i = 0; i < images; ++i) {
+    const auto image = static_cast<size_t>(i);
+    predictions.push_back(
+        tintype::predict(model_, latents.slice(i, i + 1), timestep, one, how, &reuse_[image]));
+    reused_[image] += reuse_[image].reused;
+  }
+  return predictions.size() == 1 ? predictions[0] : ops::concat_first(predictions);
+}
+
+}  // namespace tintype

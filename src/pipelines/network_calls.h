@@ -1,0 +1,44 @@
+/// The network calls of one request to one network: guidance where the request wants it, and what
+/// is reused from one call to the next. Single-thread; belongs to the request.
+#pragma once
+
+#include <vector>
+
+#include "pipelines/diffusion_model.h"
+#include "tintype/text_to_image.h"
+
+namespace tintype {
+
+class NetworkCalls {
+ public:
+  /// `model` outlives this.
+  NetworkCalls(const DiffusionModel& model, const TextToImageSettings& settings);
+
+  /// latents [B,h,w,C] -> prediction [B,h,w,C], guided at noise levels within the interval.
+  /// `conditioning` is one image's (encode_prompts), and outlives this: another one forgets what
+  /// was kept.
+  Tensor predict(const Tensor& latents, float timestep, const Conditioning& conditioning);
+
+  int reused(size_t image) const { return reused_[image]; }  ///< calls
+  int unguided() const { return unguided_; }  ///< calls without guidance that could have had it
+
+ private:
+  bool guided_at(float timestep) const;
+
+  const DiffusionModel& model_;
+  float scale_, rescale_;
+  GuidanceInterval interval_;
+  std::vector<float> signal_;  ///< alphas_cumprod; empty when guidance is everywhere
+  const Conditioning* conditioning_ = nullptr;
+  /// One for each image, so that a batch's pictures are those drawn alone; none when every call is
+  /// computed.
+  std::vector<StepReuse> reuse_;
+  std::vector<int> reused_;
+  int unguided_ = 0;
+};
+
+/// Noise level sqrt((1 - a) / a) at a timestep, which may lie between two of the table's or beyond
+/// its ends. signal: alphas_cumprod
+float sigma_at(const std::vector<float>& signal, float timestep);
+
+}  // namespace tintype
