@@ -32,34 +32,34 @@ void run_linear() {
 
 TEST(Observer, CountsTheOperationsAndBytesOfProducts) {
   Recorder recorder;
-  const Tensor x = random_tensor(Shape{2, 8, 6, 5}, 1), bias = random_tensor(Shape{7}, 2);
-  const auto stored = ops::pack(random_tensor(Shape{7, 5, 3, 3}, 3), Device::kCpu);
+  const Tensor x = random_tensor(Shape{2, 8, 6, 64}, 1), bias = random_tensor(Shape{32}, 2);
+  const auto stored = ops::pack(random_tensor(Shape{32, 64, 3, 3}, 3), Device::kCpu);
   const auto int8 =
-      ops::pack(random_tensor(Shape{7, 5, 3, 3}, 3), Device::kCpu, WeightFormat::kInt8);
+      ops::pack(random_tensor(Shape{32, 64, 3, 3}, 3), Device::kCpu, WeightFormat::kInt8);
   const Conv2dGeometry halved{
       .stride = 2, .pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1};
   {
     const ops::ObserveOps watching(recorder);
     ops::conv2d(x, *stored, halved, {.bias = &bias});
     ops::conv2d(x, *int8, halved);
-    const Tensor tokens = x.reshape(Shape{2, 12, 20});
+    const Tensor tokens = x.reshape(Shape{2, 48, 64});
     ops::attention(tokens, tokens, tokens, {.heads = 4});
   }
   ASSERT_EQ(recorder.calls.size(), 3u);
   EXPECT_EQ(recorder.ended, 3u);
   const ops::OpCall& conv = recorder.calls[0];
   EXPECT_EQ(conv.op, "conv2d 3x3");
-  EXPECT_EQ(conv.shape, "2x8x6x5 -> 7, stride 2");
+  EXPECT_EQ(conv.shape, "2x8x6x64 -> 32, stride 2");
   EXPECT_EQ(conv.arithmetic, "f32");
-  const int64_t outputs = 2 * 4 * 3 * 7;
-  EXPECT_EQ(conv.operations, 2 * outputs * 5 * 9);
+  const int64_t outputs = 2 * 4 * 3 * 32;
+  EXPECT_EQ(conv.operations, 2 * outputs * 64 * 9);
   EXPECT_EQ(conv.bytes, x.nbytes() + stored->bytes() + bias.nbytes() + 4 * outputs);
   EXPECT_EQ(recorder.calls[1].arithmetic, "int8");
   EXPECT_EQ(recorder.calls[1].operations, conv.operations);
   EXPECT_LT(recorder.calls[1].bytes, conv.bytes);
   const ops::OpCall& attention = recorder.calls[2];
-  EXPECT_EQ(attention.op, "attention 12x12x5");
-  EXPECT_EQ(attention.operations, 2 * 2 * 2 * 4 * 12 * 12 * 5);  // q k^T and weights v
+  EXPECT_EQ(attention.op, "attention 48x48x16");
+  EXPECT_EQ(attention.operations, 2 * 2 * 2 * 4 * 48 * 48 * 16);  // q k^T and weights v
   EXPECT_EQ(attention.bytes, 4 * x.nbytes());
 }
 
