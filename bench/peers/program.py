@@ -1,5 +1,5 @@
-"""Another program, kept loaded: answers `step`, `decode`, `picture`, `info` or `quit` on standard
-input with one line each, as our own `unet_step --serve` does.
+"""Another program, kept loaded: answers `step`, `decode`, `picture`, `warm` (a picture of one step),
+`info` or `quit` on standard input with one line each, as our own `unet_step --serve` does.
 
     python bench/peers/program.py openvino-int8 --model FOLDER --cache CACHE
 
@@ -54,11 +54,11 @@ class Diffusers:
             seconds = time.perf_counter() - start
         return self.finite(out, seconds)
 
-    def picture(self):
+    def picture(self, steps):
         from common import draw
 
         start = time.perf_counter()
-        draw(self.pipe, workload.picture_case(self.options))
+        draw(self.pipe, workload.picture_case(self.options, steps))
         return time.perf_counter() - start
 
     def finite(self, out, seconds):
@@ -92,13 +92,13 @@ class OpenVino:
         self.models.decode(self.latents[:1])
         return time.perf_counter() - start
 
-    def picture(self):
+    def picture(self, steps):
         from common import draw
 
         if self.pipe is None:
             self.pipe = self.models.pipeline()
         start = time.perf_counter()
-        draw(self.pipe, workload.picture_case(self.options))
+        draw(self.pipe, workload.picture_case(self.options, steps))
         return time.perf_counter() - start
 
     def info(self):
@@ -127,8 +127,8 @@ class StableDiffusionCpp:
         seconds, self.decoded = self.decoded, None
         return seconds
 
-    def picture(self):
-        return self.runner.run(self.options.steps)[2]
+    def picture(self, steps):
+        return self.runner.run(steps)[2]
 
     def info(self):
         return self.runner.told
@@ -164,10 +164,14 @@ def main():
             word = line.strip()
             if word == "quit":
                 break
-            if word not in ("step", "decode", "picture", "info"):
-                raise RuntimeError(f"must be asked step, decode, picture, info or quit, got {word}")
-            result = getattr(program, word)()
-            answer(json.dumps(result) if word == "info" else repr(result))
+            if word in ("picture", "warm"):
+                answer(repr(program.picture(options.steps if word == "picture" else 1)))
+            elif word in ("step", "decode"):
+                answer(repr(getattr(program, word)()))
+            elif word == "info":
+                answer(json.dumps(program.info()))
+            else:
+                raise RuntimeError(f"must be asked a word that it knows, got {word}")
     except Exception as error:  # whoever asks shall read why, in one line
         traceback.print_exc()
         answer("failed: " + " ".join(f"{type(error).__name__}: {error}".split()))

@@ -89,20 +89,21 @@ class OurPicture:
         from common import tintype_command
 
         self.folder = tempfile.TemporaryDirectory()
-        self.command = tintype_command(
-            options.tintype,
-            options.model,
-            workload.picture_case(options),
-            Path(self.folder.name) / "picture.png",
-        ) + ["--json", "--threads", str(options.threads)]
-        if profile != "exact":
-            self.command += ["--profile", profile]
+        picture = Path(self.folder.name) / "picture.png"
+        self.commands = {}
+        for word, steps in (("picture", options.steps), ("warm", 1)):
+            case = workload.picture_case(options, steps)
+            command = tintype_command(options.tintype, options.model, case, picture)
+            command += ["--json", "--threads", str(options.threads)]
+            command += ["--profile", profile] if profile != "exact" else []
+            self.commands[word] = command
         self.most_memory, self.with_load = 0, []
 
-    def measure(self, _):
+    def measure(self, word):
         start = time.perf_counter()
-        run = subprocess.run(self.command, capture_output=True, text=True, check=False)
-        self.with_load.append(time.perf_counter() - start)
+        run = subprocess.run(self.commands[word], capture_output=True, text=True, check=False)
+        if word == "picture":
+            self.with_load.append(time.perf_counter() - start)
         if run.returncode:
             raise Unavailable(run.stderr.strip())
         told = json.loads(run.stdout)
@@ -143,14 +144,14 @@ def start(options, name):
 
 
 def warm(options, name, running, failed):
-    """Starts a program and lets it do each part once; a failure is kept as its reason."""
+    """Starts a program and lets it do each part once (a picture of one step); a failure is kept as
+    its reason."""
     print(f"{name}: loading and first pass", flush=True)
     began = time.perf_counter()
     try:
         running[name] = start(options, name)
-        if "picture" not in options.parts:
-            for part in options.parts:
-                running[name].measure(part)
+        for part in options.parts:
+            running[name].measure("warm" if part == "picture" else part)
         print(f"{name}: ready after {time.perf_counter() - began:.0f} s", flush=True)
     except (Unavailable, OSError) as error:
         failed[name] = str(error)

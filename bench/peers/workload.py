@@ -24,7 +24,7 @@ def inputs(options):
     return latents, torch.randn((2, WINDOW, 768), generator=generator)
 
 
-def picture_case(options):
+def picture_case(options, steps):
     side = options.latent * 8
     return {
         "name": "whole picture",
@@ -32,7 +32,7 @@ def picture_case(options):
         "negative_prompt": NEGATIVE,
         "width": side,
         "height": side,
-        "steps": options.steps,
+        "steps": steps,
         "guidance": 7.5,
         "sampler": "ddim",
         "scheduler": "",
