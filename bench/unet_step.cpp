@@ -1,5 +1,5 @@
 // One denoising step (a UNet forward) by itself: `unet_step -m MODEL`. With --serve it waits for
-// the words of bench/peers/unet_step.py, so that two resident programs can take turns.
+// the words of bench/peers (step, decode, memory, quit), so that resident programs can take turns.
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
@@ -16,6 +16,14 @@
 namespace {
 
 using namespace tintype;
+
+/// Runs and times.
+template <typename Run>
+double seconds_of(const Run& run) {
+  const auto start = std::chrono::steady_clock::now();
+  run();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
 
 Tensor pattern(const Shape& shape, float scale) {
   Tensor x = empty_host(shape);
@@ -45,9 +53,18 @@ int run(const Options& o) {
   const Tensor x = pattern(Shape{o.batch, o.latent, o.latent, unet->traits().in_channels}, 1.7f);
   const Tensor context = pattern(Shape{o.batch, o.tokens, unet->traits().context_width}, 1.7f);
   const auto step = [&] {
-    const auto start = std::chrono::steady_clock::now();
-    unet->forward(x, 501.0f, {.context = context});
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return seconds_of([&] { unet->forward(x, 501.0f, {.context = context}); });
+  };
+  std::unique_ptr<LatentCodec> vae;  // loaded when first asked for
+  const auto decode = [&] {
+    if (!vae) {
+      Component codec = folder_component(std::filesystem::path(o.model) / "vae", "AutoencoderKL");
+      codec.precision = precision_plan(o.profile, codec.class_name);
+      vae = load_latent_codec(codec, Device::kCpu);
+    }
+    const Tensor latents =
+        pattern(Shape{1, o.latent, o.latent, vae->traits().latent_channels}, 1.7f);
+    return seconds_of([&] { vae->decode(latents); });
   };
   step();  // warm-up: first touch of the weights and of the activation cache
   if (!o.serve) {
@@ -62,6 +79,7 @@ int run(const Options& o) {
   std::cout << "ready" << std::endl;
   for (std::string word; std::cin >> word && word != "quit";) {
     if (word == "step") std::cout << step() << std::endl;
+    if (word == "decode") std::cout << decode() << std::endl;
     if (word == "memory") std::cout << peak_resident_bytes() << std::endl;
   }
   return 0;
@@ -79,7 +97,7 @@ int main(int argc, char** argv) {
   app.add_option("--tokens", options.tokens, "text positions");
   app.add_option("--repeat", options.repeat)->check(CLI::PositiveNumber);
   app.add_option("--threads", options.threads);
-  app.add_flag("--serve", options.serve, "answer step, memory, quit on standard input");
+  app.add_flag("--serve", options.serve, "answer step, decode, memory, quit on standard input");
   CLI11_PARSE(app, argc, argv);
   try {
     return run(options);

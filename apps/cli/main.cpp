@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "cli/bench_command.h"
 #include "cli/compare_command.h"
 #include "cli/exit_code.h"
 #include "cli/inspect_command.h"
@@ -62,6 +63,7 @@ int run(int argc, char** argv) {
   add_compare_command(app, command);
   add_samplers_command(app, command);
   add_tokens_command(app, command);
+  add_bench_command(app, command);
   app.set_version_flag("--version", "tintype " + version());
   app.require_subcommand(1);
   app.get_formatter()->column_width(28);

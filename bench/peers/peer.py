@@ -81,13 +81,26 @@ def alternate(repeats, ours, theirs):
     return times, ratios
 
 
-def report(result, times, ratios, json_path):
-    """Prints the table, and stores it with everything needed to repeat it."""
-    result = {
+def header():
+    """Everything needed to repeat a run."""
+    return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "command": " ".join(sys.argv),
         "commit": commit(),
         "machine": machine(),
+    }
+
+
+def write(result, path):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(f"written: {path}")
+
+
+def report(result, times, ratios, json_path):
+    """Prints the table, and stores it."""
+    result = {
+        **header(),
         **result,
         "ours_s": {**spread(times["ours"]), "all": times["ours"]},
         "diffusers_s": {**spread(times["theirs"]), "all": times["theirs"]},
@@ -98,9 +111,7 @@ def report(result, times, ratios, json_path):
     print(line("ratio (over 1: ours faster)", result["ratio"], " "))
     print(f"machine: {result['machine']}\nversions: {result['versions']}")
     if json_path:
-        Path(json_path).parent.mkdir(parents=True, exist_ok=True)
-        Path(json_path).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        print(f"written: {json_path}")
+        write(result, json_path)
     return result
 
 

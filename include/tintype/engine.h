@@ -11,6 +11,7 @@
 
 #include "tintype/error.h"
 #include "tintype/image.h"
+#include "tintype/measure.h"
 #include "tintype/run_context.h"
 #include "tintype/text_to_image.h"
 
@@ -104,6 +105,15 @@ class Engine {
                                                 const TextToImageRequest& request,
                                                 const RunContext& context = {},
                                                 const Model* refiner = nullptr) const;
+
+  /// What the processor's arithmetic and the memory reach at best, with this engine's threads.
+  /// Takes one to two seconds.
+  MachineSpeed measure_machine() const;
+
+  /// Times one part of a run, op by op.
+  /// throws kInvalidArgument naming the field; kCancelled, kDeadlineExceeded between passes
+  PartTimes measure_part(const Model& model, const MeasureRequest& request,
+                         const RunContext& context = {}) const;
 
  private:
   EngineOptions options_;

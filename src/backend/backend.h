@@ -30,6 +30,8 @@ class PackedWeight {
   /// [N,K] for linear, [O,I,kh,kw] for convolution: the checkpoint's shape.
   const Shape& shape() const { return shape_; }
   size_t bytes() const { return bytes_; }
+  /// What it is multiplied in: "f32", "int8". For reports.
+  virtual std::string_view arithmetic() const { return "f32"; }
 
  private:
   Shape shape_;

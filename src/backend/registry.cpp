@@ -3,6 +3,7 @@
 #include <array>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/machine_peak.h"
 #include "backend/meta/meta_backend.h"
 #include "backend/reference/reference_backend.h"
 #include "base/text.h"
@@ -50,6 +51,11 @@ Device parse_device(std::string_view name) {
   }
   fail(ErrorKind::kInvalidArgument, "device", "must be one of ", known, ", got \"", printable(name),
        "\"");
+}
+
+MachineSpeed measure_machine(int threads) {
+  cpu_backend();  // its first use chooses the instruction set
+  return cpu::measure_machine(threads);
 }
 
 }  // namespace tintype

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "backend/backend.h"
+#include "tintype/measure.h"
 
 namespace tintype {
 
@@ -16,5 +17,8 @@ std::span<const Device> available_devices();
 
 /// The device named "cpu" or "reference". throws kInvalidArgument with the list otherwise
 Device parse_device(std::string_view name);
+
+/// What the processor and the memory reach with this many threads. Takes one to two seconds.
+MachineSpeed measure_machine(int threads);
 
 }  // namespace tintype

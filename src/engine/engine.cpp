@@ -7,6 +7,7 @@
 #include "backend/registry.h"
 #include "base/process_memory.h"
 #include "pipelines/memory_prediction.h"
+#include "pipelines/op_profile.h"
 #include "pipelines/text_to_image.h"
 #include "weights/safetensors.h"
 
@@ -147,6 +148,16 @@ std::vector<TextToImageResult> Engine::text_to_images(const Model& model,
   }
   backend_for(Device::kCpu).use_threads(options_.threads);
   return tintype::text_to_images(resident->model(), settings, context, refining, bands);
+}
+
+MachineSpeed Engine::measure_machine() const { return tintype::measure_machine(options_.threads); }
+
+PartTimes Engine::measure_part(const Model& model, const MeasureRequest& request,
+                               const RunContext& context) const {
+  const auto* resident = dynamic_cast<const ResidentModel*>(&model);
+  TT_REQUIRE(resident, "measure_part", "the model must come from Engine::load");
+  backend_for(Device::kCpu).use_threads(options_.threads);
+  return profile_part(resident->model(), request, context);
 }
 
 ModelInfo inspect(const std::filesystem::path& path, const LoadOptions& options) {

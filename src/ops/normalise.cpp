@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "ops/checks.h"
+#include "ops/observer.h"
 #include "ops/ops.h"
 
 namespace tintype::ops {
@@ -20,6 +21,7 @@ void check_affine(const Tensor& x, const Tensor& weight, const Tensor& bias, flo
 Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps) {
   check_affine(x, weight, bias, eps, "layer_norm");
   Tensor out = empty_like(x, x.shape());
+  const OpTimer timer([&] { return describe_plain("layer_norm", {&x, &weight, &bias}, out); });
   backend_for(x.device()).layer_norm(x, weight, bias, eps, out);
   return out;
 }
@@ -39,6 +41,7 @@ Tensor group_moments(const Tensor& x, int groups) {
              "x must be [B,...,C] and not empty, got ", x.shape());
   require_groups(x, groups, "group_moments");
   Tensor out = empty_like(x, Shape{x.dim(0), groups, 2});
+  const OpTimer timer([&] { return describe_plain("group_moments", {&x}, out); });
   backend_for(x.device()).group_moments(x, out);
   return out;
 }
@@ -51,6 +54,7 @@ Tensor group_norm(const Tensor& x, const GroupNormOptions& options, const Tensor
     require_operand(x, *options.moments, Shape{x.dim(0), options.groups, 2}, "group_norm",
                     "moments");
   Tensor out = empty_like(x, x.shape());
+  const OpTimer timer([&] { return describe_plain("group_norm", {&x, &weight, &bias}, out); });
   backend_for(x.device()).group_norm(x, options, weight, bias, out);
   return out;
 }
@@ -58,6 +62,7 @@ Tensor group_norm(const Tensor& x, const GroupNormOptions& options, const Tensor
 Tensor activation(const Tensor& x, Activation kind) {
   require_f32(x, "activation", "x");
   Tensor out = empty_like(x, x.shape());
+  const OpTimer timer([&] { return describe_plain("activation", {&x}, out); });
   backend_for(x.device()).activation(x, kind, out);
   return out;
 }
@@ -66,6 +71,7 @@ Tensor geglu(const Tensor& x) {
   require_f32(x, "geglu", "x");
   TT_REQUIRE(x.rank() >= 1 && x.dim(-1) % 2 == 0, "geglu", "x must be [...,2C], got ", x.shape());
   Tensor out = empty_like(x, x.shape().with(-1, x.dim(-1) / 2));
+  const OpTimer timer([&] { return describe_plain("geglu", {&x}, out); });
   backend_for(x.device()).geglu(x, out);
   return out;
 }

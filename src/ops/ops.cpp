@@ -1,6 +1,7 @@
 #include "ops/ops.h"
 
 #include "ops/checks.h"
+#include "ops/observer.h"
 
 namespace tintype::ops {
 namespace {
@@ -44,6 +45,7 @@ Tensor cast(const Tensor& x, DType dtype) {
              "converts between f32, f16 and bf16, got ", x.dtype(), " to ", dtype);
   if (x.dtype() == dtype) return x;
   Tensor out = empty(x.shape(), dtype, x.device());
+  const OpTimer timer([&] { return describe_plain("cast", {&x}, out); });
   backend_for(x.device()).cast(x, out);
   return out;
 }
@@ -63,6 +65,7 @@ Tensor linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilo
              x.shape());
   Tensor out = empty_like(x, x.shape().with(-1, w[0]));
   check_epilogue(x, epilogue, out.shape(), "linear");
+  const OpTimer timer([&] { return describe_product(x, weight, {}, epilogue, out); });
   backend_for(x.device()).linear(x, weight, epilogue, out);
   return out;
 }
@@ -88,6 +91,7 @@ Tensor conv2d(const Tensor& x, const PackedWeight& weight, const Conv2dGeometry&
   Tensor out = empty_like(
       x, Shape{x.dim(0), (height - w[2]) / g.stride + 1, (width - w[3]) / g.stride + 1, w[0]});
   check_epilogue(x, epilogue, out.shape(), "conv2d");
+  const OpTimer timer([&] { return describe_product(x, weight, g, epilogue, out); });
   backend_for(x.device()).conv2d(x, weight, g, epilogue, out);
   return out;
 }
@@ -106,6 +110,7 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
   TT_REQUIRE(!options.causal || q.dim(1) <= k.dim(1), "attention",
              "causal attention needs S <= T, got S=", q.dim(1), " and T=", k.dim(1));
   Tensor out = empty_like(q, q.shape());
+  const OpTimer timer([&] { return describe_attention(q, k, v, options.heads); });
   backend_for(q.device()).attention(q, k, v, options, out);
   return out;
 }
@@ -121,6 +126,11 @@ Tensor weighted_sum(std::span<const WeightedTerm> terms) {
   for (const WeightedTerm& term : terms)
     require_operand(first, *term.tensor, first.shape(), "weighted_sum", "every term");
   Tensor out = empty_like(first, first.shape());
+  const OpTimer timer([&] {
+    OpCall call = describe_plain("weighted_sum", {}, out);
+    call.bytes += terms.size() * first.nbytes();
+    return call;
+  });
   backend_for(first.device()).weighted_sum(terms, out);
   return out;
 }
@@ -133,6 +143,7 @@ Tensor concat_last(const Tensor& a, const Tensor& b) {
              b.shape());
   require_operand(a, b, a.shape().with(-1, b.dim(-1)), "concat_last", "b");
   Tensor out = empty_like(a, a.shape().with(-1, a.dim(-1) + b.dim(-1)));
+  const OpTimer timer([&] { return describe_plain("concat", {&a, &b}, out); });
   backend_for(a.device()).concat_last(a, b, out);
   return out;
 }
@@ -168,6 +179,11 @@ Tensor embedding(const Tensor& table, const Tensor& ids) {
   std::vector<int64_t> dims(ids.shape().dims().begin(), ids.shape().dims().end());
   dims.push_back(table.dim(1));
   Tensor out = empty(Shape(dims), DType::kF32, table.device());
+  const OpTimer timer([&] {
+    OpCall call = describe_plain("embedding", {&ids}, out);
+    call.bytes += out.nbytes();  // of the table only the rows that are read
+    return call;
+  });
   backend_for(table.device()).embedding(table, to_device(host_ids, table.device()), out);
   return out;
 }

@@ -29,6 +29,9 @@ class PanelWeight final : public PackedWeight {
   PanelWeight(const Shape& shape, size_t bytes, Content content)
       : PackedWeight(shape, bytes), content_(std::move(content)) {}
   const Content& content() const { return content_; }
+  std::string_view arithmetic() const override {
+    return content_.format == WeightFormat::kInt8 ? "int8" : "f32";
+  }
 
  private:
   Content content_;
