@@ -113,7 +113,7 @@ class Backend {
   /// out = sum_i weight_i * tensor_i, all of one shape, summed in the order given
   virtual void weighted_sum(std::span<const WeightedTerm> terms, Tensor& out) const = 0;
   virtual void concat_last(const Tensor& a, const Tensor& b, Tensor& out) const = 0;
-  /// table [V,E], ids [...] i32 in 0..V-1 -> [..., E]
+  /// table [V,E] f32 | f16 | bf16, ids [...] i32 in 0..V-1 -> [..., E] f32
   virtual void embedding(const Tensor& table, const Tensor& ids, Tensor& out) const = 0;
 };
 

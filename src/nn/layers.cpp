@@ -7,17 +7,18 @@
 namespace tintype::nn {
 namespace {
 
-/// The tensor as f32 in memory of its own on `device`: small parameters do not keep a file mapped.
+/// The tensor in memory of its own on `device`: small parameters do not keep a file mapped.
 /// Undefined stays undefined.
-Tensor owned_f32(const Tensor& host, Device device) {
+Tensor owned(const Tensor& host, Device device) {
   if (!host.defined()) return {};
-  Tensor owned = ops::empty(host.shape(), host.dtype(), device);
-  backend_for(device).copy_from_host(host, owned);
-  return ops::cast(owned, DType::kF32);
+  Tensor copy = ops::empty(host.shape(), host.dtype(), device);
+  backend_for(device).copy_from_host(host, copy);
+  return copy;
 }
 
 Tensor parameter(const WeightScope& w, std::string_view name, int64_t count) {
-  return owned_f32(w.take(name, Shape{count}), w.device());
+  const Tensor stored = owned(w.take(name, Shape{count}), w.device());
+  return stored.defined() ? ops::cast(stored, DType::kF32) : stored;
 }
 
 }  // namespace
@@ -87,7 +88,7 @@ Tensor GroupNorm::forward(const Tensor& x, Activation activation, BandMoments* b
 }
 
 Embedding::Embedding(const WeightScope& w, int64_t count, int64_t width)
-    : table_(owned_f32(w.take("weight", Shape{count, width}), w.device())) {}
+    : table_(owned(w.take("weight", Shape{count, width}), w.device())) {}
 
 Tensor Embedding::forward(const Tensor& ids) const { return ops::embedding(table_, ids); }
 

@@ -156,7 +156,9 @@ Tensor concat_first(std::span<const Tensor> parts) {
 }
 
 Tensor embedding(const Tensor& table, const Tensor& ids) {
-  require_f32(table, "embedding", "table");
+  require_defined(table, "embedding", "table");
+  TT_REQUIRE(is_float(table.dtype()), "embedding", "table must be f32, f16 or bf16, got ",
+             table.dtype());
   TT_REQUIRE(table.rank() == 2, "embedding", "table must be [V,E], got ", table.shape());
   require_defined(ids, "embedding", "ids");
   TT_REQUIRE(ids.dtype() == DType::kI32, "embedding", "ids must be i32, got ", ids.dtype());

@@ -73,7 +73,8 @@ Tensor concat_first(const Tensor& a, const Tensor& b);
 /// Any number of them, at least one; pairwise, so each byte is copied log2(n) times.
 Tensor concat_first(std::span<const Tensor> parts);
 
-/// Rows of table [V,E] by ids [...] (i32, 0..V-1, checked); returns [..., E]
+/// Rows of table [V,E] (f32 | f16 | bf16) by ids [...] (i32, 0..V-1, checked), widened to f32;
+/// returns [..., E]
 Tensor embedding(const Tensor& table, const Tensor& ids);
 
 }  // namespace tintype::ops

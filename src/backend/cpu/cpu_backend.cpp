@@ -205,11 +205,12 @@ class CpuBackend final : public Backend {
     });
   }
   void embedding(const Tensor& table, const Tensor& ids, Tensor& out) const override {
-    const int64_t width = table.dim(1);
+    const int64_t width = table.dim(1),
+                  bytes = width * static_cast<int64_t>(size_of(table.dtype()));
     const int32_t* id = ids.data<int32_t>();
     for (int64_t i = 0; i < ids.numel(); ++i)
-      std::copy_n(table.data<float>() + id[i] * width, width,
-                  out.mutable_data<float>() + i * width);
+      cpu::cast(table.bytes() + id[i] * bytes, table.dtype(), width, DType::kF32,
+                reinterpret_cast<std::byte*>(out.mutable_data<float>() + i * width));
   }
 
  private:
