@@ -44,7 +44,9 @@ std::string inspect_text(const ModelInfo& info) {
   }
   rows.push_back({"total", "", format_count(parameters), "", format_bytes(file_bytes)});
 
-  const std::string kind = info.kind == "folder" ? "" : ", single file of " + info.kind;
+  const std::string kind = info.kind == "folder"   ? ""
+                           : info.kind == "packed" ? ", packed model"
+                                                   : ", single file of " + info.kind;
   const std::string note = info.note.empty() ? "" : "  " + info.note + "\n";
   return info.name + ": " + info.pipeline + kind + "\n" + note + table_text(rows) +
          "  default size     " + std::to_string(info.default_width_px) + " x " +

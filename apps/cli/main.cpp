@@ -12,6 +12,7 @@
 #include "cli/exit_code.h"
 #include "cli/inspect_command.h"
 #include "cli/json_output.h"
+#include "cli/pack_command.h"
 #include "cli/progress_bar.h"
 #include "cli/samplers_command.h"
 #include "cli/tokens_command.h"
@@ -58,6 +59,7 @@ int run(int argc, char** argv) {
   std::function<void()> command;
   add_txt2img_command(app, command);
   add_inspect_command(app, command);
+  add_pack_command(app, command);
   add_samplers_command(app, command);
   add_tokens_command(app, command);
   app.set_version_flag("--version", "tintype " + version());

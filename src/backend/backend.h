@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "tensor/allocator.h"
+#include "tensor/packed_parts.h"
 #include "tensor/tensor.h"
 
 namespace tintype {
@@ -90,6 +91,11 @@ class Backend {
   /// weight [N,K] of a linear layer or [O,I,kh,kw] of a convolution, f32 | f16 | bf16, in host
   /// memory
   virtual std::unique_ptr<PackedWeight> pack(const Tensor& weight, WeightFormat format) const = 0;
+  /// A weight of this backend's as tensors that a file can hold, and back; the bytes are shared.
+  /// adopt() throws kUnsupported: a layout that this backend, or this processor, does not multiply;
+  /// kCorruptFile: parts that do not suit the shape
+  virtual PackedParts parts(const PackedWeight& weight) const;
+  virtual std::unique_ptr<PackedWeight> adopt(const PackedParts& parts) const;
   /// out[..., n] = epilogue(sum_k x[..., k] w[n, k])
   virtual void linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilogue,
                       Tensor& out) const = 0;

@@ -7,6 +7,7 @@
 #include "backend/registry.h"
 #include "base/process_memory.h"
 #include "pipelines/memory_prediction.h"
+#include "pipelines/packed_layout.h"
 #include "pipelines/text_to_image.h"
 #include "weights/safetensors.h"
 
@@ -141,6 +142,12 @@ std::vector<TextToImageResult> Engine::text_to_images(const Model& model,
 ModelInfo inspect(const std::filesystem::path& path, const LoadOptions& options) {
   const CheckpointLayout layout = CheckpointLayout::read(path, options);
   return describe(layout, load_meta_model(layout));
+}
+
+ModelInfo pack(const std::filesystem::path& model, const std::filesystem::path& file,
+               const PackOptions& options, const RunContext& context) {
+  write_packed(CheckpointLayout::read(model, options.load), options.profile, file, context);
+  return inspect(file);
 }
 
 std::string version() { return TT_VERSION; }

@@ -19,6 +19,7 @@ std::unique_ptr<Model> build(const Component& component, Device device,
   const Config config = Config::from_json(JsonObject(component.config, component.config_origin));
   WeightLoader loader(component.name, component.open(), device, component.precision);
   for (const char* name : ignored) loader.ignore(name);
+  if (component.sink) loader.record(*component.sink);
   auto model = std::make_unique<Model>(loader.root(), config, more...);
   loader.finish();
   return model;

@@ -20,6 +20,7 @@ struct Component {
   std::string config_origin;
   Json config;
   PrecisionPlan precision = {};
+  std::shared_ptr<PackedSink> sink = nullptr;  ///< who else gets the weights; null: nobody
   std::function<std::shared_ptr<const TensorSource>()> open;
 };
 

@@ -55,6 +55,17 @@ std::unique_ptr<PackedWeight> pack(const Tensor& weight, Device device, WeightFo
   return backend_for(device).pack(weight, format);
 }
 
+PackedParts packed_parts(const PackedWeight& weight, Device device) {
+  return backend_for(device).parts(weight);
+}
+
+std::unique_ptr<PackedWeight> adopt(const PackedParts& parts, Device device) {
+  TT_REQUIRE(parts.shape.rank() == 2 || parts.shape.rank() == 4, "adopt",
+             "weight must be [N,K] or [O,I,kh,kw], got ", parts.shape);
+  for (const Tensor& part : parts.parts) require_defined(part, "adopt", "every part");
+  return backend_for(device).adopt(parts);
+}
+
 Tensor linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilogue) {
   require_f32(x, "linear", "x");
   const Shape& w = weight.shape();

@@ -24,6 +24,11 @@ Tensor cast(const Tensor& x, DType dtype);
 std::unique_ptr<PackedWeight> pack(const Tensor& weight, Device device,
                                    WeightFormat format = WeightFormat::kStored);
 
+/// A weight packed for `device` as tensors that a file can hold, and back; the bytes are shared.
+/// throws as Backend::parts and Backend::adopt
+PackedParts packed_parts(const PackedWeight& weight, Device device);
+std::unique_ptr<PackedWeight> adopt(const PackedParts& parts, Device device);
+
 /// out[..., n] = sum_k x[..., k] w[n, k], then the epilogue.
 /// x [..., K]; weight packed [N,K]; returns [..., N]
 Tensor linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilogue = {});

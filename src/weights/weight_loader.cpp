@@ -67,16 +67,23 @@ struct WeightLoader::State {
   std::vector<Gap> gaps;
   std::vector<std::string> mismatches;  ///< finished lines
   size_t taken = 0;                     ///< good ones
+  PackedSink* sink = nullptr;
 
+  /// Notes that `name` is asked for. throws kInternal: for the second time
+  void request(const std::string& name);
   Tensor take(const std::string& name, std::span<const Shape> expected);
   std::vector<Leftover> leftovers() const;
 };
 
-Tensor WeightLoader::State::take(const std::string& name, std::span<const Shape> expected) {
+void WeightLoader::State::request(const std::string& name) {
   if (!requested.insert(name).second) {
     fail(ErrorKind::kInternal, component, "each tensor must be taken once, got '", printable(name),
          "' asked for twice");
   }
+}
+
+Tensor WeightLoader::State::take(const std::string& name, std::span<const Shape> expected) {
+  request(name);
   const std::string shown = printable(name, 120);
   const TensorSource::Entry* entry = find_by_name(source->entries(), name);
   if (entry == nullptr) {
@@ -131,6 +138,8 @@ WeightLoader::WeightLoader(std::string component, std::shared_ptr<const TensorSo
 
 WeightLoader::~WeightLoader() = default;
 
+void WeightLoader::record(PackedSink& sink) { state_->sink = &sink; }
+
 WeightScope WeightLoader::root() { return WeightScope(*state_, ""); }
 
 void WeightLoader::ignore(std::string_view name) { state_->ignored.emplace(name); }
@@ -183,6 +192,27 @@ Tensor WeightScope::take(std::string_view name, std::span<const Shape> expected)
   return state_->take((*this / name).path(), expected);
 }
 
+std::optional<PackedParts> WeightScope::take_packed(std::string_view name,
+                                                    const Shape& expected) const {
+  const std::string path = (*this / name).path();
+  state_->request(path);
+  const TensorSource::Entry* entry = find_by_name(state_->source->entries(), path);
+  if (entry == nullptr || !entry->packed)
+    fail(ErrorKind::kInternal, state_->component, "'", printable(path), "' must be packed");
+  if (entry->shape != expected) {
+    state_->mismatches.push_back(
+        cat(printable(path, 120), " must be ", expected, ", got ", entry->shape));
+    return std::nullopt;
+  }
+  ++state_->taken;
+  return state_->source->read_packed(*entry);
+}
+
+bool WeightScope::packed(std::string_view name) const {
+  const auto* entry = find_by_name(state_->source->entries(), (*this / name).path());
+  return entry != nullptr && entry->packed;
+}
+
 bool WeightScope::has(std::string_view name) const {
   const std::string path = (*this / name).path();
   return find_by_name(state_->source->entries(), path) != nullptr ||
@@ -192,6 +222,15 @@ bool WeightScope::has(std::string_view name) const {
 Device WeightScope::device() const { return state_->device; }
 
 WeightFormat WeightScope::format() const { return state_->plan.format_for(path_); }
+
+bool WeightScope::stays_mapped() const { return state_->source->stays_mapped(); }
+
+PackedSink* WeightScope::sink() const { return state_->sink; }
+
+PackedParts TensorSource::read_packed(const Entry& entry) const {
+  fail(ErrorKind::kInternal, origin(), "holds no packed weights, was asked for '",
+       printable(entry.name), "'");
+}
 
 namespace {
 
