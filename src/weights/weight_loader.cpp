@@ -95,6 +95,10 @@ Tensor WeightLoader::State::take(const std::string& name, std::span<const Shape>
     }
     return {};
   }
+  if (entry->packed) {
+    mismatches.push_back(cat(shown, " must be a plain tensor, got it packed"));
+    return {};
+  }
   if (!is_float(entry->dtype)) {
     mismatches.push_back(cat(shown, " must be f32, f16 or bf16, got ", entry->dtype));
     return {};

@@ -25,15 +25,20 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A checkpoint below tests/fixtures and what it leaves open.
+/// A checkpoint below tests/fixtures. Single files take a tokenizer and an autoencoder from others.
 struct Checkpoint {
   std::string path;
-  std::string tokenizer = {};
 
   CheckpointLayout layout() const {
+    const fs::path fixtures(TT_FIXTURES);
     LoadOptions options;
-    if (!tokenizer.empty()) options.tokenizers = {fs::path(TT_FIXTURES) / tokenizer};
-    return CheckpointLayout::read(fs::path(TT_FIXTURES) / path, options);
+    if (path.starts_with("single_files")) {
+      options.tokenizers = {fixtures / "models/shallow/tokenizer"};
+      options.vae = fixtures / "single_files/sd1.safetensors";
+    }
+    if (path.find("sd2") != std::string::npos && !options.vae.empty())
+      options.prediction_type = "v_prediction";
+    return CheckpointLayout::read(fixtures / path, options);
   }
 };
 
@@ -105,12 +110,15 @@ TEST_P(Packed, PredictsTheSameMemoryAndTellsTheSameModel) {
   EXPECT_EQ(packed.schedule.timestep_spacing, layout.schedule.timestep_spacing);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Fixtures, Packed,
-    ::testing::Values(Checkpoint{"models/four-level"}, Checkpoint{"models/sd2-zero-snr"},
-                      Checkpoint{"models/sdxl"}, Checkpoint{"models/sdxl-distilled"},
-                      Checkpoint{"single_files/sd1.safetensors", "models/four-level/tokenizer"},
-                      Checkpoint{"single_files/sd1-q8_0.gguf", "models/four-level/tokenizer"}));
+INSTANTIATE_TEST_SUITE_P(Fixtures, Packed,
+                         ::testing::Values(Checkpoint{"models/four-level"},
+                                           Checkpoint{"models/sd2-zero-snr"},
+                                           Checkpoint{"models/sdxl"},
+                                           Checkpoint{"models/sdxl-distilled"},
+                                           Checkpoint{"single_files/sd1.safetensors"},
+                                           Checkpoint{"single_files/sd1-q8_0.gguf"},
+                                           Checkpoint{"single_files/sd2-v.safetensors"},
+                                           Checkpoint{"single_files/sdxl.safetensors"}));
 
 const Checkpoint kSmall{"models/shallow"};
 
