@@ -66,6 +66,7 @@ void add_part(CLI::App& bench, std::function<void()>& run, ModelPart part, const
   CLI::App* command = bench.add_subcommand(name, description);
   command->add_option("-m,--model", flags->model, kModelHelp)->required()->type_name("PATH");
   add_load_flags(*command, flags->load);
+  add_profile_flag(*command, flags->load);
   if (part != ModelPart::kEncode) {
     add_number(*command, "--width", flags->request.width_px, 1, kMaxSidePx,
                "Width in pixels (default: the model's)", "PX");

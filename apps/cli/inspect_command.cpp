@@ -57,7 +57,9 @@ std::string inspect_text(const ModelInfo& info) {
                     layers_text(part.stored_parameters, part.stored_layers),
                     format_bytes(part.weight_bytes)});
 
-  const std::string kind = info.kind == "folder" ? "" : ", single file of " + info.kind;
+  const std::string kind = info.kind == "folder"   ? ""
+                           : info.kind == "packed" ? ", packed model"
+                                                   : ", single file of " + info.kind;
   const std::string note = info.note.empty() ? "" : "  " + info.note + "\n";
   return info.name + ": " + info.pipeline + kind + "\n" + note + table_text(rows) +
          table_text(plan) + "  default size     " + std::to_string(info.default_width_px) + " x " +

@@ -14,6 +14,6 @@ void add_profile_flag(CLI::App& command, LoadOptions& options);
 
 /// What `--model` takes, for help texts.
 inline constexpr const char* kModelHelp =
-    "Model: a folder in diffusers layout, or one safetensors or GGUF file";
+    "Model: a folder in diffusers layout, or one safetensors, GGUF or packed file";
 
 }  // namespace tintype::cli

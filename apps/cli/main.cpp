@@ -14,6 +14,7 @@
 #include "cli/exit_code.h"
 #include "cli/inspect_command.h"
 #include "cli/json_output.h"
+#include "cli/pack_command.h"
 #include "cli/progress_bar.h"
 #include "cli/samplers_command.h"
 #include "cli/tokens_command.h"
@@ -61,6 +62,7 @@ int run(int argc, char** argv) {
   add_txt2img_command(app, command);
   add_inspect_command(app, command);
   add_compare_command(app, command);
+  add_pack_command(app, command);
   add_samplers_command(app, command);
   add_tokens_command(app, command);
   add_bench_command(app, command);

@@ -61,7 +61,7 @@ struct ComponentInfo {
 /// What a checkpoint is, found without loading its weights.
 struct ModelInfo {
   std::string name;      ///< folder name, or the file's without its suffix
-  std::string kind;      ///< "folder", or a single file's family: "SD 2.x"
+  std::string kind;      ///< "folder", "packed", or a single file's family: "SD 2.x"
   std::string note;      ///< what was guessed or is not used; empty when nothing was
   std::string pipeline;  ///< "StableDiffusionPipeline"
   std::vector<ComponentInfo> components;
@@ -86,8 +86,8 @@ class Engine {
   /// throws kInvalidArgument: thread count, device name
   explicit Engine(const EngineOptions& options = {});
 
-  /// Reads a checkpoint: a folder in diffusers layout, or a single safetensors or GGUF file.
-  /// throws kNotFound, kCorruptFile, kUnsupported, kOutOfMemory, kCancelled
+  /// Reads a checkpoint: a folder in diffusers layout, or a single safetensors, GGUF or packed
+  /// file. throws kNotFound, kCorruptFile, kUnsupported, kOutOfMemory, kCancelled
   std::shared_ptr<const Model> load(const std::filesystem::path& path,
                                     const RunContext& context = {},
                                     const LoadOptions& options = {}) const;
@@ -124,6 +124,13 @@ ModelInfo inspect(const std::filesystem::path& path, const LoadOptions& options 
 
 /// The names that LoadOptions::profile accepts.
 std::vector<std::string> profile_names();
+
+/// Writes the checkpoint `model` to `file` in the form in which this machine multiplies its
+/// weights: one file that Engine::load maps and uses in place. `file` appears when it is whole.
+/// throws as Engine::load; kInvalidArgument: the profile, a model that is packed already; kIo
+/// returns what the new file is
+ModelInfo pack(const std::filesystem::path& model, const std::filesystem::path& file,
+               const LoadOptions& options = {}, const RunContext& context = {});
 
 /// "0.1.0"
 std::string version();

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "tensor/allocator.h"
+#include "tensor/packed_parts.h"
 #include "tensor/tensor.h"
 
 namespace tintype {
@@ -93,6 +94,11 @@ class Backend {
   /// weight [N,K] of a linear layer or [O,I,kh,kw] of a convolution, f32 | f16 | bf16, in host
   /// memory
   virtual std::unique_ptr<PackedWeight> pack(const Tensor& weight, WeightFormat format) const = 0;
+  /// A weight of this backend's as tensors that a file can hold, and back; the bytes are shared.
+  /// adopt() throws kUnsupported: a layout that this backend, or this processor, does not multiply;
+  /// kCorruptFile: parts that do not suit the shape
+  virtual PackedParts parts(const PackedWeight& weight) const;
+  virtual std::unique_ptr<PackedWeight> adopt(const PackedParts& parts) const;
   /// out[..., n] = epilogue(sum_k x[..., k] w[n, k])
   virtual void linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilogue,
                       Tensor& out) const = 0;
@@ -116,7 +122,7 @@ class Backend {
   /// out = sum_i weight_i * tensor_i, all of one shape, summed in the order given
   virtual void weighted_sum(std::span<const WeightedTerm> terms, Tensor& out) const = 0;
   virtual void concat_last(const Tensor& a, const Tensor& b, Tensor& out) const = 0;
-  /// table [V,E], ids [...] i32 in 0..V-1 -> [..., E]
+  /// table [V,E] f32 | f16 | bf16, ids [...] i32 in 0..V-1 -> [..., E] f32
   virtual void embedding(const Tensor& table, const Tensor& ids, Tensor& out) const = 0;
 };
 

@@ -9,6 +9,16 @@
 #include "base/text.h"
 
 namespace tintype {
+
+PackedParts Backend::parts(const PackedWeight&) const {
+  fail(ErrorKind::kUnsupported, "pack", "must be for a device with a packed form, ", device(),
+       " has none");
+}
+
+std::unique_ptr<PackedWeight> Backend::adopt(const PackedParts& parts) const {
+  fail(ErrorKind::kUnsupported, printable(parts.name, 120), "is packed as ",
+       printable(parts.layout, 80), ", device ", device(), " needs weights that are not packed");
+}
 namespace {
 
 constexpr std::array kDevices = {Device::kCpu, Device::kReference};

@@ -13,7 +13,7 @@
 
 namespace tintype {
 
-MappedFile::MappedFile(const std::filesystem::path& path) : file_(path) {
+MappedFile::MappedFile(const std::filesystem::path& path, Use use) : file_(path) {
   const std::string where = printable(path.string());
   const uint64_t size = file_.size();
   if (size == 0) fail(ErrorKind::kCorruptFile, where, "must hold data, got an empty file");
@@ -27,8 +27,9 @@ MappedFile::MappedFile(const std::filesystem::path& path) : file_(path) {
          size_, " bytes), got: ", std::generic_category().message(errno));
   }
   data_ = static_cast<const std::byte*>(address);
-  // Weights are read front to back, once: read ahead far. Advice only, so a refusal is no error.
-  (void)::madvise(address, size_, MADV_SEQUENTIAL);
+  // Read ahead far; what is read once may then be dropped first, what stays in use may not. Advice
+  // only, so a refusal is no error.
+  (void)::madvise(address, size_, use == Use::kOnce ? MADV_SEQUENTIAL : MADV_WILLNEED);
 }
 
 MappedFile::~MappedFile() {

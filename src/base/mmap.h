@@ -17,8 +17,10 @@ namespace tintype {
 /// as far as a library can go without taking over the process's signals.
 class MappedFile {
  public:
+  /// Whether the pages are read front to back and done with, or over and over.
+  enum class Use { kOnce, kOften };
   /// throws kNotFound; kIo; kCorruptFile when it is empty or not a regular file
-  explicit MappedFile(const std::filesystem::path& path);
+  explicit MappedFile(const std::filesystem::path& path, Use use = Use::kOnce);
   ~MappedFile();
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&& other) noexcept;

@@ -8,6 +8,7 @@
 #include "base/process_memory.h"
 #include "pipelines/memory_prediction.h"
 #include "pipelines/op_profile.h"
+#include "pipelines/packed_layout.h"
 #include "pipelines/text_to_image.h"
 #include "weights/safetensors.h"
 
@@ -163,6 +164,12 @@ PartTimes Engine::measure_part(const Model& model, const MeasureRequest& request
 ModelInfo inspect(const std::filesystem::path& path, const LoadOptions& options) {
   const CheckpointLayout layout = CheckpointLayout::read(path, options);
   return describe(layout, load_meta_model(layout));
+}
+
+ModelInfo pack(const std::filesystem::path& model, const std::filesystem::path& file,
+               const LoadOptions& options, const RunContext& context) {
+  write_packed(CheckpointLayout::read(model, options), file, context);
+  return inspect(file);
 }
 
 std::string version() { return TT_VERSION; }

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "base/atomic_file.h"
 #include "base/check.h"
 #include "base/text.h"
-#include "image/atomic_file.h"
 #include "image/png_limits.h"
 #include "image/png_text.h"
 #include "tintype/image.h"

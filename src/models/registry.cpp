@@ -20,6 +20,7 @@ std::unique_ptr<Model> build(const Component& component, Device device,
   WeightLoader loader(component.name, component.open(), device, component.precision);
   for (const char* name : ignored) loader.ignore(name);
   if (component.packing) loader.count_packing(*component.packing);
+  if (component.sink) loader.record(*component.sink);
   auto model = std::make_unique<Model>(loader.root(), config, more...);
   loader.finish();
   return model;

@@ -22,6 +22,7 @@ struct Component {
   PrecisionPlan precision = {};
   std::string profile = "exact";               ///< whose plan that is
   std::shared_ptr<PackingCount> packing = {};  ///< when set, loading counts into it
+  std::shared_ptr<PackedSink> sink = nullptr;  ///< who else gets the weights; null: nobody
   std::function<std::shared_ptr<const TensorSource>()> open;
 };
 

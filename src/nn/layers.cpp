@@ -7,17 +7,48 @@
 namespace tintype::nn {
 namespace {
 
-/// The tensor as f32 in memory of its own on `device`: small parameters do not keep a file mapped.
-/// Undefined stays undefined.
-Tensor owned_f32(const Tensor& host, Device device) {
+/// What a tensor becomes besides its place.
+enum class Keep { kAsStored, kWidened };
+
+/// The tensor on the scope's device, in memory of its own: small parameters do not keep a file
+/// mapped, unless it is meant to stay so. Undefined stays undefined.
+Tensor tensor(const WeightScope& w, std::string_view name, const Shape& shape, Keep keep) {
+  const Tensor host = w.take(name, shape);
   if (!host.defined()) return {};
-  Tensor owned = ops::empty(host.shape(), host.dtype(), device);
-  backend_for(device).copy_from_host(host, owned);
-  return ops::cast(owned, DType::kF32);
+  const DType dtype = keep == Keep::kWidened ? DType::kF32 : host.dtype();
+  if (w.sink())
+    w.sink()->add({.name = (w / name).path(),
+                   .shape = shape,
+                   .layout = {},
+                   .element = cat(dtype),
+                   .parts = {ops::cast(host, dtype)}});
+  if (w.stays_mapped()) return ops::cast(ops::to_device(host, w.device()), dtype);
+  Tensor copy = ops::empty(host.shape(), host.dtype(), w.device());
+  backend_for(w.device()).copy_from_host(host, copy);
+  return ops::cast(copy, dtype);
 }
 
 Tensor parameter(const WeightScope& w, std::string_view name, int64_t count) {
-  return owned_f32(w.take(name, Shape{count}), w.device());
+  return tensor(w, name, Shape{count}, Keep::kWidened);
+}
+
+/// The weight as the scope's device multiplies it, in the first of `shapes` whichever the
+/// checkpoint stores; null where the checkpoint is faulty.
+std::unique_ptr<PackedWeight> packed_weight(const WeightScope& w, std::span<const Shape> shapes) {
+  if (w.packed("weight")) {
+    const auto parts = w.take_packed("weight", shapes[0]);
+    return parts ? ops::adopt(*parts, w.device()) : nullptr;
+  }
+  const Tensor stored = w.take("weight", shapes);
+  if (!stored.defined()) return nullptr;
+  const Tensor weight = stored.reshape(shapes[0]);
+  if (w.sink()) {
+    const auto packed = ops::pack(weight, Device::kCpu, w.format());
+    PackedParts parts = ops::packed_parts(*packed, Device::kCpu);
+    parts.name = (w / "weight").path();
+    w.sink()->add(parts);
+  }
+  return ops::pack(weight, w.device(), w.format());
 }
 
 }  // namespace
@@ -26,9 +57,8 @@ Linear::Linear(const WeightScope& w, int64_t in_features, int64_t out_features,
                const Options& options) {
   const std::array shapes = {Shape{out_features, in_features},
                              Shape{out_features, in_features, 1, 1}};
-  const Tensor weight = w.take("weight", std::span(shapes).first(options.from_conv1x1 ? 2 : 1));
+  weight_ = packed_weight(w, std::span(shapes).first(options.from_conv1x1 ? 2 : 1));
   if (options.bias) bias_ = parameter(w, "bias", out_features);
-  if (weight.defined()) weight_ = ops::pack(weight.reshape(shapes[0]), w.device(), w.format());
 }
 
 Tensor Linear::forward(const Tensor& x, const Fused& fused) const {
@@ -42,9 +72,9 @@ Tensor Linear::forward(const Tensor& x, const Fused& fused) const {
 Conv2d::Conv2d(const WeightScope& w, int64_t in_channels, int64_t out_channels, int64_t kernel,
                const Conv2dGeometry& geometry)
     : geometry_(geometry) {
-  const Tensor weight = w.take("weight", Shape{out_channels, in_channels, kernel, kernel});
+  const Shape shape{out_channels, in_channels, kernel, kernel};
+  weight_ = packed_weight(w, std::span(&shape, 1));
   bias_ = parameter(w, "bias", out_channels);
-  if (weight.defined()) weight_ = ops::pack(weight, w.device(), w.format());
 }
 
 Tensor Conv2d::forward(const Tensor& x, const Fused& fused) const {
@@ -87,7 +117,7 @@ Tensor GroupNorm::forward(const Tensor& x, Activation activation, BandMoments* b
 }
 
 Embedding::Embedding(const WeightScope& w, int64_t count, int64_t width)
-    : table_(owned_f32(w.take("weight", Shape{count, width}), w.device())) {}
+    : table_(tensor(w, "weight", Shape{count, width}, Keep::kAsStored)) {}
 
 Tensor Embedding::forward(const Tensor& ids) const { return ops::embedding(table_, ids); }
 

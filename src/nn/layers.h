@@ -81,6 +81,7 @@ class GroupNorm {
   Tensor weight_, bias_;
 };
 
+/// Rows of a table, which keeps the element type of its file: CLIP-L's takes 76 MB in f16.
 class Embedding {
  public:
   Embedding(const WeightScope& w, int64_t count, int64_t width);

@@ -46,11 +46,13 @@ OpCall describe_product(const Tensor& x, const PackedWeight& weight, const Conv2
   return call;
 }
 
-OpCall describe_attention(const Tensor& q, const Tensor& k, const Tensor& v, int heads) {
+OpCall describe_attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                          const AttentionOptions& options) {
+  const int heads = options.heads;
   const int64_t queries = q.dim(1), keys = k.dim(1), width = q.dim(2) / heads;
   return {.op = cat("attention ", queries, "x", keys, "x", width),
           .shape = cat(q.dim(0), " rows, ", heads, " heads"),
-          .arithmetic = "f32",
+          .arithmetic = options.int8 ? "int8" : "f32",
           .operations = 4 * q.numel() * keys,
           .bytes = 2 * q.nbytes() + k.nbytes() + v.nbytes()};
 }

@@ -75,7 +75,8 @@ class OpTimer {
 /// linear and conv2d. x is what the filter slides over, out what it makes.
 OpCall describe_product(const Tensor& x, const PackedWeight& weight, const Conv2dGeometry& geometry,
                         const Epilogue& epilogue, const Tensor& out);
-OpCall describe_attention(const Tensor& q, const Tensor& k, const Tensor& v, int heads);
+OpCall describe_attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                          const AttentionOptions& options);
 /// An op without products.
 OpCall describe_plain(const char* op, std::initializer_list<const Tensor*> inputs,
                       const Tensor& out);

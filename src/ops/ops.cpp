@@ -57,6 +57,17 @@ std::unique_ptr<PackedWeight> pack(const Tensor& weight, Device device, WeightFo
   return backend_for(device).pack(weight, format);
 }
 
+PackedParts packed_parts(const PackedWeight& weight, Device device) {
+  return backend_for(device).parts(weight);
+}
+
+std::unique_ptr<PackedWeight> adopt(const PackedParts& parts, Device device) {
+  TT_REQUIRE(parts.shape.rank() == 2 || parts.shape.rank() == 4, "adopt",
+             "weight must be [N,K] or [O,I,kh,kw], got ", parts.shape);
+  for (const Tensor& part : parts.parts) require_defined(part, "adopt", "every part");
+  return backend_for(device).adopt(parts);
+}
+
 Tensor linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilogue) {
   require_f32(x, "linear", "x");
   const Shape& w = weight.shape();
@@ -110,7 +121,7 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
   TT_REQUIRE(!options.causal || q.dim(1) <= k.dim(1), "attention",
              "causal attention needs S <= T, got S=", q.dim(1), " and T=", k.dim(1));
   Tensor out = empty_like(q, q.shape());
-  const OpTimer timer([&] { return describe_attention(q, k, v, options.heads); });
+  const OpTimer timer([&] { return describe_attention(q, k, v, options); });
   backend_for(q.device()).attention(q, k, v, options, out);
   return out;
 }
@@ -167,7 +178,9 @@ Tensor concat_first(std::span<const Tensor> parts) {
 }
 
 Tensor embedding(const Tensor& table, const Tensor& ids) {
-  require_f32(table, "embedding", "table");
+  require_defined(table, "embedding", "table");
+  TT_REQUIRE(is_float(table.dtype()), "embedding", "table must be f32, f16 or bf16, got ",
+             table.dtype());
   TT_REQUIRE(table.rank() == 2, "embedding", "table must be [V,E], got ", table.shape());
   require_defined(ids, "embedding", "ids");
   TT_REQUIRE(ids.dtype() == DType::kI32, "embedding", "ids must be i32, got ", ids.dtype());

@@ -24,6 +24,11 @@ Tensor cast(const Tensor& x, DType dtype);
 std::unique_ptr<PackedWeight> pack(const Tensor& weight, Device device,
                                    WeightFormat format = WeightFormat::kStored);
 
+/// A weight packed for `device` as tensors that a file can hold, and back; the bytes are shared.
+/// throws as Backend::parts and Backend::adopt
+PackedParts packed_parts(const PackedWeight& weight, Device device);
+std::unique_ptr<PackedWeight> adopt(const PackedParts& parts, Device device);
+
 /// out[..., n] = sum_k x[..., k] w[n, k], then the epilogue.
 /// x [..., K]; weight packed [N,K]; returns [..., N]
 Tensor linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilogue = {});
@@ -73,7 +78,8 @@ Tensor concat_first(const Tensor& a, const Tensor& b);
 /// Any number of them, at least one; pairwise, so each byte is copied log2(n) times.
 Tensor concat_first(std::span<const Tensor> parts);
 
-/// Rows of table [V,E] by ids [...] (i32, 0..V-1, checked); returns [..., E]
+/// Rows of table [V,E] (f32 | f16 | bf16) by ids [...] (i32, 0..V-1, checked), widened to f32;
+/// returns [..., E]
 Tensor embedding(const Tensor& table, const Tensor& ids);
 
 }  // namespace tintype::ops

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "models/single_file.h"
+#include "pipelines/packed_layout.h"
 #include "prompts/prompt_windows.h"
 #include "prompts/token_names.h"
 #include "tintype/prompt.h"
@@ -57,13 +58,27 @@ Tower tower_of_file(const fs::path& file, const fs::path& tokenizer) {
           }};
 }
 
+Tower tower_of_packed(const fs::path& file) {
+  const CheckpointLayout layout = read_packed_layout(file);
+  const CheckpointLayout::TextTower& first = layout.text_towers.front();
+  const bool projected = first.encoder.class_name == "CLIPTextModelWithProjection";
+  return {.tokenizer = first.tokenizer,
+          .names = TokenNames(first.tokenizer.files()),
+          .slot = projected ? EmbeddingSlot::kSecond : EmbeddingSlot::kFirst,
+          .width = [config = first.encoder.config, origin = first.encoder.config_origin] {
+            return JsonObject(config, origin).integer("hidden_size", 1, 1 << 16);
+          }};
+}
+
 Tower find_tower(const fs::path& model, const fs::path& tokenizer) {
   std::error_code status;
   if (!fs::exists(model, status))
     fail(ErrorKind::kNotFound, printable(model.string()), "a model must exist here, found nothing");
-  if (!fs::is_directory(model, status)) return tower_of_file(model, tokenizer);
-  TT_REQUIRE(tokenizer.empty(), "tokenizer",
-             "is for checkpoints in one file, this one is a folder, which holds its own");
+  const bool folder = fs::is_directory(model, status), packed = !folder && is_packed_file(model);
+  if (!folder && !packed) return tower_of_file(model, tokenizer);
+  TT_REQUIRE(tokenizer.empty(), "tokenizer", "is for checkpoints in one file, this one is a ",
+             folder ? "folder" : "packed model", ", which holds its own");
+  if (packed) return tower_of_packed(model);
   return tower_of_folder(model);
 }
 

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "models/precision.h"
+#include "pipelines/packed_layout.h"
 #include "pipelines/single_file_layout.h"
 
 namespace tintype {
@@ -66,12 +67,12 @@ std::vector<CheckpointLayout::TextTower> locate_text_towers(const JsonObject& in
   return towers;
 }
 
-/// A folder says everything itself; an option that would do nothing is refused.
-void require_no_options(const LoadOptions& options) {
-  const auto refuse = [](const char* option, bool given) {
-    TT_REQUIRE(!given, option,
-               "is for checkpoints in one file, this one is a folder, which holds "
-               "its own");
+/// A folder says everything itself, and so does a packed model; an option that would do nothing is
+/// refused.
+void require_no_options(const LoadOptions& options, std::string_view kind) {
+  const auto refuse = [&](const char* option, bool given) {
+    TT_REQUIRE(!given, option, "is for checkpoints in one file, this one is a ", kind,
+               ", which holds its own");
   };
   refuse("tokenizer", !options.tokenizers.empty());
   refuse("vae", !options.vae.empty());
@@ -143,10 +144,12 @@ void apply_profile(CheckpointLayout& layout, const std::string& text) {
 }
 
 CheckpointLayout read_folder(const fs::path& path, const LoadOptions& options) {
-  require_no_options(options);
+  require_no_options(options, "folder");
   const fs::path index_path = path / "model_index.json";
   const Json json = read_json_file(index_path, 1u << 20);
   const JsonObject index(json, index_path.string());
+  const fs::path schedule_path = path / "scheduler" / "scheduler_config.json";
+  const Json schedule = NoiseScheduleConfig::read_file(schedule_path);
   CheckpointLayout layout{
       .name = path.filename().string(),
       .kind = "folder",
@@ -155,7 +158,8 @@ CheckpointLayout read_folder(const fs::path& path, const LoadOptions& options) {
       .text_towers = locate_text_towers(index, path),
       .network = locate(index, path, "unet"),
       .codec = locate(index, path, "vae"),
-      .schedule = NoiseScheduleConfig::from_file(path / "scheduler" / "scheduler_config.json")};
+      .schedule = NoiseScheduleConfig::from_json(JsonObject(schedule, schedule_path.string())),
+      .schedule_json = schedule};
   if (const std::string& used = layout.schedule.class_name; !has_sampler_for_class(used))
     layout.note = cat("its scheduler class ", used.empty() ? "(absent)" : printable(used, 80),
                       " is none of ours: name a sampler to draw with it");
@@ -188,11 +192,23 @@ CheckpointLayout CheckpointLayout::read(const fs::path& given, const LoadOptions
   if (!fs::exists(given, status))
     fail(ErrorKind::kNotFound, printable(given.string()),
          "a checkpoint must exist here, found nothing");
-  CheckpointLayout layout = fs::is_directory(given, status) ? read_folder(path, options)
-                                                            : read_single_file(path, options);
-  if (!options.timestep_spacing.empty())
+  const auto read_it = [&] {
+    if (fs::is_directory(given, status)) return read_folder(path, options);
+    if (!is_packed_file(path)) return read_single_file(path, options);
+    require_no_options(options, "packed model");
+    return read_packed_layout(path);
+  };
+  CheckpointLayout layout = read_it();
+  if (!options.timestep_spacing.empty()) {
     layout.schedule.timestep_spacing = parse_timestep_spacing(options.timestep_spacing);
-  apply_profile(layout, options.profile);
+    layout.schedule_json["timestep_spacing"] = options.timestep_spacing;
+  }
+  // What is packed was packed for one profile.
+  TT_REQUIRE(!layout.packed || options.profile.empty() ||
+                 ProfileChoice::parse(options.profile).text() == layout.profile,
+             "profile", "this model was packed as ", printable(layout.profile, 80), ", asked for ",
+             printable(options.profile, 80));
+  apply_profile(layout, layout.packed ? layout.profile : options.profile);
   return layout;
 }
 
@@ -201,6 +217,7 @@ DiffusionModel DiffusionModel::load(const CheckpointLayout& layout, Device devic
   const int parts = static_cast<int>(layout.text_towers.size()) + 3;
   int done = 0;
   context.report(Stage::kLoad, done, parts);
+  if (layout.packed && device != Device::kMeta) layout.packed->verify();
   DiffusionModel model{.name = layout.name,
                        .device = device,
                        .traits = layout.traits,

@@ -11,6 +11,7 @@
 #include "samplers/diffusion/sampler.h"
 #include "tintype/engine.h"
 #include "tokenizers/clip_tokenizer.h"
+#include "weights/packed_file.h"
 
 namespace tintype {
 
@@ -30,8 +31,8 @@ struct PipelineTraits {
   static std::vector<std::string> class_names();
 };
 
-/// The parts of a checkpoint, found without reading a tensor: a diffusers folder, or a single file
-/// in the original layout (checkpoint_layout.cpp, single_file_layout.cpp).
+/// The parts of a checkpoint, found without reading a tensor: a diffusers folder, a single file
+/// in the original layout (single_file_layout.cpp), or a packed model (packed_layout.cpp).
 struct CheckpointLayout {
   /// A text encoder and the tokenizer that feeds it.
   struct TextTower {
@@ -39,15 +40,17 @@ struct CheckpointLayout {
     Component encoder;
   };
   std::string name;
-  std::string kind;  ///< "folder", or the family that a single file turned out to be: "SD 2.x"
+  std::string kind;  ///< "folder", "packed", or the family that a single file turned out to be
   std::string note;  ///< what was guessed, in a sentence; empty when nothing was
   PipelineTraits traits;
   std::vector<TextTower> text_towers;  ///< one or two
   Component network, codec;
   NoiseScheduleConfig schedule;
+  Json schedule_json;             ///< what `schedule` was read from
   std::string profile = "exact";  ///< as LoadOptions::profile, in its shortest form
+  std::shared_ptr<const PackedFile> packed = nullptr;  ///< the file, when it is in packed form
 
-  /// A folder, or a single file with the options that it needs.
+  /// A folder, a packed model, or a single file with the options that it needs.
   /// throws kNotFound, kIo, kCorruptFile; kUnsupported: another pipeline class or family, a part
   /// that the file lacks
   static CheckpointLayout read(const std::filesystem::path& path, const LoadOptions& options = {});

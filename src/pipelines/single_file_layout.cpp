@@ -132,7 +132,8 @@ CheckpointLayout read_single_file(const fs::path& file, const LoadOptions& optio
       .network = component("unet", found.unet, source, ""),
       .codec = component("vae", vae, vae_source, "; name a file with one (--vae FILE)"),
       .schedule = NoiseScheduleConfig::from_json(
-          JsonObject(found.scheduler, source->origin() + " (schedule of the family)"))};
+          JsonObject(found.scheduler, source->origin() + " (schedule of the family)")),
+      .schedule_json = found.scheduler};
   layout.traits.zero_absent_negative = found.family.zero_absent_negative;
   return layout;
 }

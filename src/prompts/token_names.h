@@ -16,14 +16,13 @@ class TokenNames {
   static TokenNames load(const std::filesystem::path& folder);
   /// Of ClipTokenizer::openai.
   static TokenNames openai();
+  explicit TokenNames(const ClipFiles& files);
 
   /// The text of a token, with "</w>" where a word ends, safe to print; "?" for an id that no text
   /// leads to.
   std::string of(int32_t id) const;
 
  private:
-  explicit TokenNames(const ClipFiles& files);
-
   std::unordered_map<int32_t, std::string> bytes_;
 };
 

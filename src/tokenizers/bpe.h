@@ -16,6 +16,7 @@ namespace tintype {
 struct BpeMerge {
   int32_t left, right, result;
   uint32_t rank;
+  bool operator==(const BpeMerge&) const = default;
 };
 
 /// The printable stand-in (UTF-8) of a byte in byte-level vocabularies: itself for ! to ~, U+00A1
@@ -28,6 +29,7 @@ class BytePairEncoder {
   struct Alphabet {
     std::array<int32_t, 256> inner;  ///< id of each byte inside a word
     std::array<int32_t, 256> last;   ///< id of each byte at a word's end (its symbol plus "</w>")
+    bool operator==(const Alphabet&) const = default;
   };
 
   /// A pair listed twice counts where it is listed last, as in the reference.

@@ -17,13 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// CLIP has 49408 tokens and 48894 merges; the largest vocabularies in use have about 260000.
-constexpr size_t kMaxVocabulary = 1'000'000;
-constexpr size_t kMaxMerges = 1'000'000;
-constexpr size_t kMaxAddedTokens = 256;
-constexpr size_t kMaxAddedTokenBytes = 1024;  // each is sought at every place of a prompt
 constexpr int64_t kClipWindow = 77;
-constexpr int64_t kMaxWindow = 65536;
 constexpr std::string_view kEndOfWord = "</w>";
 
 /// The names under which a config stores special tokens, in the order in which the reference adds
@@ -234,8 +228,8 @@ void refuse_unknown_options(const JsonObject& config, bool has_tokenizer_json) {
 /// model_max_length, but 77 where it is absent or the 1e30 by which the reference says "unknown".
 int64_t window_of(const JsonObject& config) {
   const double length = config.number("model_max_length", -1e300, 1e300, kClipWindow);
-  if (length > kMaxWindow) return kClipWindow;
-  return config.integer("model_max_length", 3, kMaxWindow, kClipWindow);
+  if (length > kMaxTokenWindow) return kClipWindow;
+  return config.integer("model_max_length", 3, kMaxTokenWindow, kClipWindow);
 }
 
 void read_named_tokens(const JsonObject& config, std::optional<bool> special, Settings& settings) {

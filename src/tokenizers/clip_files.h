@@ -16,7 +16,16 @@ struct AddedToken {
   std::string content;
   int32_t id = 0;
   bool normalized = false;  ///< looked for after normalization, so in any letter case
+  bool operator==(const AddedToken&) const = default;
 };
+
+/// Bounds of what is read, from whichever file. CLIP has 49408 tokens and 48894 merges; the largest
+/// vocabularies in use have about 260000.
+inline constexpr size_t kMaxVocabulary = 1'000'000;
+inline constexpr size_t kMaxMerges = 1'000'000;
+inline constexpr size_t kMaxAddedTokens = 256;
+inline constexpr size_t kMaxAddedTokenBytes = 1024;  ///< each is sought at every place of a prompt
+inline constexpr int64_t kMaxTokenWindow = 65536;
 
 /// Everything that the files say; all ids lie in 0..vocabulary_size-1.
 struct ClipFiles {

@@ -63,14 +63,7 @@ class TokenFinder {
 }  // namespace
 
 struct ClipTokenizer::Tables {
-  explicit Tables(ClipFiles files)
-      : words(files.alphabet, std::move(files.merges)),
-        byte_ids(files.alphabet.inner),
-        vocabulary_size(files.vocabulary_size),
-        window(files.window),
-        bos_id(files.bos_id),
-        eos_id(files.eos_id),
-        pad_id(files.pad_id) {
+  explicit Tables(ClipFiles from) : files(std::move(from)), words(files.alphabet, files.merges) {
     for (const AddedToken& token : files.added_tokens) {
       const std::u32string content = decode_utf8(token.content);
       if (token.normalized) {
@@ -97,12 +90,9 @@ struct ClipTokenizer::Tables {
     }
   }
 
+  ClipFiles files;
   TokenFinder in_raw_text, in_normalized_text;
   BytePairEncoder words;
-  std::array<int32_t, 256> byte_ids;  // of a byte inside a word
-  int64_t vocabulary_size;
-  int64_t window;
-  int32_t bos_id, eos_id, pad_id;
 };
 
 ClipTokenizer::ClipTokenizer(std::shared_ptr<const Tables> tables) : tables_(std::move(tables)) {}
@@ -114,6 +104,12 @@ ClipTokenizer ClipTokenizer::load(const std::filesystem::path& folder) {
 ClipTokenizer ClipTokenizer::openai() {
   return ClipTokenizer(std::make_shared<const Tables>(openai_clip_files()));
 }
+
+ClipTokenizer ClipTokenizer::from_files(ClipFiles files) {
+  return ClipTokenizer(std::make_shared<const Tables>(std::move(files)));
+}
+
+const ClipFiles& ClipTokenizer::files() const { return tables_->files; }
 
 std::vector<int32_t> ClipTokenizer::encode(std::string_view text) const {
   std::vector<int32_t> ids;
@@ -128,32 +124,34 @@ std::vector<int32_t> ClipTokenizer::encode(std::string_view text) const {
 }
 
 ClipTokens ClipTokenizer::encode_window(std::string_view text) const {
-  const auto window = static_cast<size_t>(tables_->window);
+  const auto window = static_cast<size_t>(tables_->files.window);
   const std::vector<int32_t> words = encode(text);
   const size_t kept = std::min(words.size(), window - 2);
   ClipTokens tokens;
   tokens.ids.reserve(window);
-  tokens.ids.push_back(tables_->bos_id);
+  tokens.ids.push_back(tables_->files.bos_id);
   tokens.ids.insert(tokens.ids.end(), words.begin(),
                     words.begin() + static_cast<std::ptrdiff_t>(kept));
-  tokens.ids.push_back(tables_->eos_id);
-  tokens.ids.resize(window, tables_->pad_id);
+  tokens.ids.push_back(tables_->files.eos_id);
+  tokens.ids.resize(window, tables_->files.pad_id);
   tokens.truncated = kept < words.size();
   return tokens;
 }
 
-int64_t ClipTokenizer::vocabulary_size() const { return tables_->vocabulary_size; }
-int64_t ClipTokenizer::window() const { return tables_->window; }
-int32_t ClipTokenizer::bos_id() const { return tables_->bos_id; }
-int32_t ClipTokenizer::eos_id() const { return tables_->eos_id; }
+int64_t ClipTokenizer::vocabulary_size() const { return tables_->files.vocabulary_size; }
+int64_t ClipTokenizer::window() const { return tables_->files.window; }
+int32_t ClipTokenizer::bos_id() const { return tables_->files.bos_id; }
+int32_t ClipTokenizer::eos_id() const { return tables_->files.eos_id; }
 ClipTokenizer ClipTokenizer::with_pad_id(int32_t id) const {
   TT_REQUIRE(id >= 0 && id < vocabulary_size(), "tokenizer", "the padding must be a token in 0..",
              vocabulary_size() - 1, ", got ", id);
   auto tables = std::make_shared<Tables>(*tables_);
-  tables->pad_id = id;
+  ClipFiles& files = tables->files;
+  files.pad_id = id;
   for (size_t byte = 0x21; byte < 0x7F; ++byte) {
-    if (tables->byte_ids[byte] == id && id != eos_id())
-      tables->in_raw_text.add(std::u32string(1, static_cast<char32_t>(byte)), id);
+    if (files.alphabet.inner[byte] != id || id == files.eos_id) continue;
+    files.added_tokens.push_back({std::string(1, static_cast<char>(byte)), id, false});
+    tables->in_raw_text.add(std::u32string(1, static_cast<char32_t>(byte)), id);
   }
   tables->in_raw_text.sort();
   return ClipTokenizer(std::move(tables));
@@ -167,6 +165,6 @@ ClipTokenizer ClipTokenizer::with_added_texts(const std::vector<AddedText>& adde
   return ClipTokenizer(std::move(tables));
 }
 
-int32_t ClipTokenizer::pad_id() const { return tables_->pad_id; }
+int32_t ClipTokenizer::pad_id() const { return tables_->files.pad_id; }
 
 }  // namespace tintype

@@ -11,6 +11,8 @@
 
 namespace tintype {
 
+struct ClipFiles;
+
 struct ClipTokens {
   std::vector<int32_t> ids;  ///< `window` ids: BOS, words, EOS, padding
   bool truncated = false;    ///< the text had more words than fit
@@ -24,6 +26,9 @@ class ClipTokenizer {
   static ClipTokenizer load(const std::filesystem::path& folder);
   /// The vocabulary that the library holds: what loading SD 1.5's tokenizer folder gives.
   static ClipTokenizer openai();
+  /// From what such files say, and that again.
+  static ClipTokenizer from_files(ClipFiles files);
+  const ClipFiles& files() const;
 
   /// Special tokens written out in the text become their ids, also the "!" that pads SD 2.x.
   /// Word pieces only, no BOS/EOS/padding. Any bytes are accepted; broken UTF-8 becomes U+FFFD.

@@ -68,16 +68,23 @@ struct WeightLoader::State {
   std::vector<std::string> mismatches;  ///< finished lines
   size_t taken = 0;                     ///< good ones
   PackingCount* packing = nullptr;
+  PackedSink* sink = nullptr;
 
+  /// Notes that `name` is asked for. throws kInternal: for the second time
+  void request(const std::string& name);
   Tensor take(const std::string& name, std::span<const Shape> expected);
   std::vector<Leftover> leftovers() const;
 };
 
-Tensor WeightLoader::State::take(const std::string& name, std::span<const Shape> expected) {
+void WeightLoader::State::request(const std::string& name) {
   if (!requested.insert(name).second) {
     fail(ErrorKind::kInternal, component, "each tensor must be taken once, got '", printable(name),
          "' asked for twice");
   }
+}
+
+Tensor WeightLoader::State::take(const std::string& name, std::span<const Shape> expected) {
+  request(name);
   const std::string shown = printable(name, 120);
   const TensorSource::Entry* entry = find_by_name(source->entries(), name);
   if (entry == nullptr) {
@@ -87,6 +94,10 @@ Tensor WeightLoader::State::take(const std::string& name, std::span<const Shape>
     } else {
       gaps.push_back({name, join_shapes(expected)});
     }
+    return {};
+  }
+  if (entry->packed) {
+    mismatches.push_back(cat(shown, " must be a plain tensor, got it packed"));
     return {};
   }
   if (!is_float(entry->dtype)) {
@@ -131,6 +142,8 @@ WeightLoader::WeightLoader(std::string component, std::shared_ptr<const TensorSo
 }
 
 WeightLoader::~WeightLoader() = default;
+
+void WeightLoader::record(PackedSink& sink) { state_->sink = &sink; }
 
 WeightScope WeightLoader::root() { return WeightScope(*state_, ""); }
 
@@ -186,6 +199,27 @@ Tensor WeightScope::take(std::string_view name, std::span<const Shape> expected)
   return state_->take((*this / name).path(), expected);
 }
 
+std::optional<PackedParts> WeightScope::take_packed(std::string_view name,
+                                                    const Shape& expected) const {
+  const std::string path = (*this / name).path();
+  state_->request(path);
+  const TensorSource::Entry* entry = find_by_name(state_->source->entries(), path);
+  if (entry == nullptr || !entry->packed)
+    fail(ErrorKind::kInternal, state_->component, "'", printable(path), "' must be packed");
+  if (entry->shape != expected) {
+    state_->mismatches.push_back(
+        cat(printable(path, 120), " must be ", expected, ", got ", entry->shape));
+    return std::nullopt;
+  }
+  ++state_->taken;
+  return state_->source->read_packed(*entry);
+}
+
+bool WeightScope::packed(std::string_view name) const {
+  const auto* entry = find_by_name(state_->source->entries(), (*this / name).path());
+  return entry != nullptr && entry->packed;
+}
+
 bool WeightScope::has(std::string_view name) const {
   const std::string path = (*this / name).path();
   return find_by_name(state_->source->entries(), path) != nullptr ||
@@ -198,11 +232,21 @@ WeightFormat WeightScope::format() const {
   const WeightFormat format = state_->plan.format_for(path_);
   if (!state_->packing) return format;
   const auto* weight = find_by_name(state_->source->entries(), (*this / "weight").path());
-  const uint64_t parameters = weight ? static_cast<uint64_t>(weight->shape.numel()) : 0;
+  if (!weight) return format;  // asked for the arithmetic of a part without a weight of its own
+  const uint64_t parameters = static_cast<uint64_t>(weight->shape.numel());
   PackingCount& count = *state_->packing;
   ++(format == WeightFormat::kInt8 ? count.int8_layers : count.stored_layers);
   (format == WeightFormat::kInt8 ? count.int8_parameters : count.stored_parameters) += parameters;
   return format;
+}
+
+bool WeightScope::stays_mapped() const { return state_->source->stays_mapped(); }
+
+PackedSink* WeightScope::sink() const { return state_->sink; }
+
+PackedParts TensorSource::read_packed(const Entry& entry) const {
+  fail(ErrorKind::kInternal, origin(), "holds no packed weights, was asked for '",
+       printable(entry.name), "'");
 }
 
 namespace {

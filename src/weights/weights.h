@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "tensor/packed_parts.h"
 #include "tensor/tensor.h"
 
 namespace tintype {
@@ -30,6 +31,8 @@ class TensorSource {
     uint64_t stored_bytes = 0;
     /// Its name in the file, when map_keys() gave it another; else empty.
     std::string file_name = {};
+    /// A weight as a backend packed it, for read_packed(); `shape` is the checkpoint's.
+    bool packed = false;
   };
   /// A tensor in the file whose element type nothing here reads (often an I64 `position_ids`). It
   /// is a fault only when a model asks for it, or when it is left over and not ignored.
@@ -48,6 +51,11 @@ class TensorSource {
   /// computes with what the file stores. The pages are given back to the system when the last
   /// handle goes, so that loading needs the packed model plus one tensor.
   virtual Tensor read(const Entry& entry) const = 0;
+  /// The same for an entry that says `packed`. throws kInternal: any other
+  virtual PackedParts read_packed(const Entry& entry) const;
+  /// True when models shall use tensors where they lie, for as long as they live: the file is made
+  /// to be mapped by several processes. Else they copy what is small.
+  virtual bool stays_mapped() const { return false; }
   /// The file or folder, for messages.
   virtual const std::string& origin() const = 0;
 };
@@ -78,6 +86,15 @@ struct PackingCount {
   uint64_t stored_layers = 0, stored_parameters = 0;
 };
 
+/// Takes the weights of a model that is being loaded in the form in which it would use them: how
+/// packed files are written.
+class PackedSink {
+ public:
+  virtual ~PackedSink() = default;
+  /// The bytes are borrowed for the call.
+  virtual void add(const PackedParts& parts) = 0;
+};
+
 /// Bookkeeping of one load. Use: construct, build the model from `root()`, then `finish()`.
 class WeightLoader {
  public:
@@ -87,6 +104,8 @@ class WeightLoader {
   ~WeightLoader();
 
   class WeightScope root();
+  /// Layers also give what they take to `sink`, packed for the CPU; it must outlive the load.
+  void record(PackedSink& sink);
   /// A name that may be left over without complaint (`text_model.embeddings.position_ids`).
   void ignore(std::string_view name);
   /// Count every layer that asks for its format; `count` outlives the loader.
@@ -113,6 +132,10 @@ class WeightScope {
   Tensor take(std::string_view name, const Shape& expected) const;
   /// As take(), but accepts any of several shapes (a 1x1 convolution stored as a matrix).
   Tensor take(std::string_view name, std::span<const Shape> expected) const;
+  /// The weight `<path>.<name>` as a backend packed it; nothing where it has another shape, which
+  /// is noted for finish(). For names that are packed() only.
+  std::optional<PackedParts> take_packed(std::string_view name, const Shape& expected) const;
+  bool packed(std::string_view name) const;
   /// True when `<path>.<name>` is in the checkpoint; takes nothing.
   bool has(std::string_view name) const;
 
@@ -120,6 +143,10 @@ class WeightScope {
   /// Where layers put their packed weights, and how this one's is kept.
   Device device() const;
   WeightFormat format() const;
+  /// See TensorSource::stays_mapped.
+  bool stays_mapped() const;
+  /// Who else gets the weights; null: nobody. See WeightLoader::record.
+  PackedSink* sink() const;
 
  private:
   friend class WeightLoader;

@@ -293,11 +293,13 @@ void add_movement(std::vector<OpCase>& cases) {
                      return ops::concat_first(random_tensor(Shape{2, 5}, 1, d),
                                               random_tensor(Shape{3, 5}, 2, d));
                    }});
-  cases.push_back({"embedding", "[11,7] by [2,3]", [](Device d) {
-                     const int32_t ids[] = {0, 10, 3, 3, 7, 1};
-                     return ops::embedding(random_tensor(Shape{11, 7}, 1, d),
-                                           host_tensor(Shape{2, 3}, std::span<const int32_t>(ids)));
-                   }});
+  for (const DType storage : {DType::kF32, DType::kF16, DType::kBF16})
+    cases.push_back(
+        {"embedding", cat("[11,7] of ", storage, " by [2,3]"), [storage](Device d) {
+           const int32_t ids[] = {0, 10, 3, 3, 7, 1};
+           const Tensor table = ops::cast(random_tensor(Shape{11, 7}, 1, d), storage);
+           return ops::embedding(table, host_tensor(Shape{2, 3}, std::span<const int32_t>(ids)));
+         }});
   cases.push_back({"linear", "rows 1..3 of a larger tensor (a view)",
                    [](Device d) {
                      const auto weight = ops::pack(random_tensor(Shape{9, 7}, 2), d);

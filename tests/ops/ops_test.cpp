@@ -90,6 +90,17 @@ TEST(Ops, HalfWidthWeightsTakeHalfTheMemoryAndGiveTheSameBits) {
   }
 }
 
+TEST(Ops, HalfWidthEmbeddingsGiveTheBitsOfTheirWidenedTable) {
+  const int32_t rows[] = {3, 0, 8};
+  const Tensor ids = host_tensor(Shape{3}, std::span<const int32_t>(rows));
+  for (const DType storage : {DType::kF16, DType::kBF16}) {
+    const Tensor narrow = ops::cast(random_tensor(Shape{9, 33}, 1), storage);
+    EXPECT_TRUE(
+        same_bits(ops::embedding(narrow, ids), ops::embedding(ops::cast(narrow, DType::kF32), ids)))
+        << storage;
+  }
+}
+
 TEST(Ops, GroupNormKeepsItsDigitsFarFromZero) {
   // Mean 1000, spread 1: one pass in single precision would lose the variance altogether.
   const Tensor x = random_tensor(Shape{1, 64, 64, 8}, 1);
@@ -159,6 +170,9 @@ TEST(Ops, RefuseWrongArguments) {
   expect_refused("weighted_sum", "[2,4]", [&] { ops::add(x, y); });
   expect_refused("weighted_sum", "must be on cpu", [&] { ops::add(x, far); });
   expect_refused("embedding", "0..1", [&] { ops::embedding(x, id); });
+  expect_refused("embedding", "f32, f16 or bf16", [&] {
+    ops::embedding(id.reshape(Shape{1, 1}), id);
+  });
   expect_refused("geglu", "[...,2C]", [&] { ops::geglu(y); });
   expect_refused("group_norm", "divide", [&] {
     ops::group_norm(x, {.groups = 3}, x.slice(0, 1).reshape(Shape{4}),

@@ -12,6 +12,7 @@
 #include "backend/cpu/product.h"
 #include "backend/cpu/rowwise.h"
 #include "backend/cpu/thread_team.h"
+#include "base/text.h"
 
 namespace tintype {
 namespace cpu {
@@ -23,7 +24,7 @@ class PanelWeight final : public PackedWeight {
   struct Content {
     WeightFormat format = WeightFormat::kStored;
     DType stored = DType::kF32;  ///< element type of kStored
-    std::shared_ptr<std::byte[]> panels;
+    std::shared_ptr<std::byte[]> panels = nullptr;
     std::vector<float> scales = {};  ///< [columns] of kInt8
   };
   PanelWeight(const Shape& shape, size_t bytes, Content content)
@@ -56,6 +57,88 @@ std::unique_ptr<PackedWeight> pack_int8(const Shape& shape, const PanelSource& s
   pack_int8_panels(source, content.panels.get(), content.scales.data());
   return std::make_unique<PanelWeight>(shape, bytes + content.scales.size() * sizeof(float),
                                        std::move(content));
+}
+
+/// What a file calls the form of a weight. Panels of stored weights differ between instruction
+/// sets, those of 8-bit ones do not.
+std::string layout_of(const PanelWeight::Content& content) {
+  return content.format == WeightFormat::kInt8
+             ? cat("cpu int8 panels of ", kInt8PanelWidth)
+             : cat("cpu ", content.stored, " panels of ", panel_columns());
+}
+
+/// Bytes that belong to something else, which lives as long as they are used.
+class SharedStorage final : public Storage {
+ public:
+  SharedStorage(std::shared_ptr<std::byte[]> owner, size_t bytes)
+      : Storage(owner.get(), bytes, Device::kCpu), owner_(std::move(owner)) {}
+
+ private:
+  std::shared_ptr<std::byte[]> owner_;
+};
+
+PackedParts parts_of(const PanelWeight& weight) {
+  const PanelWeight::Content& content = weight.content();
+  const bool int8 = content.format == WeightFormat::kInt8;
+  const size_t bytes = weight.bytes() - content.scales.size() * sizeof(float);
+  PackedParts result{.name = {},
+                     .shape = weight.shape(),
+                     .layout = layout_of(content),
+                     .element = int8 ? std::string("int8") : cat(content.stored),
+                     .parts = {Tensor(std::make_shared<SharedStorage>(content.panels, bytes), 0,
+                                      DType::kU8, Shape{static_cast<int64_t>(bytes)})}};
+  if (int8)
+    result.parts.push_back(host_tensor(Shape{weight.shape()[0]}, std::span(content.scales)));
+  return result;
+}
+
+/// The content that `layout` names; its form alone, without bytes. throws kUnsupported
+PanelWeight::Content content_named(const PackedParts& parts) {
+  std::string known;
+  for (const PanelWeight::Content& content :
+       {PanelWeight::Content{.format = WeightFormat::kInt8},
+        PanelWeight::Content{.stored = DType::kF16}, PanelWeight::Content{.stored = DType::kBF16},
+        PanelWeight::Content{.stored = DType::kF32}}) {
+    if (layout_of(content) == parts.layout) return content;
+    known += cat(known.empty() ? "" : ", ", layout_of(content));
+  }
+  fail(ErrorKind::kUnsupported, printable(parts.name, 120), "is packed as \"",
+       printable(parts.layout, 80), "\", this machine (", instruction_set(), ") multiplies ", known,
+       "; pack the model again for this kind of machine");
+}
+
+std::unique_ptr<PackedWeight> adopt_panels(const PackedParts& parts) {
+  PanelWeight::Content content = content_named(parts);
+  const bool int8 = content.format == WeightFormat::kInt8;
+  const Shape& shape = parts.shape;
+  const int64_t columns = shape[0], depth = shape[1];
+  const int64_t taps = shape.rank() == 4 ? shape[2] * shape[3] : 1;
+  // Far beyond any weight, and small enough that no size below overflows.
+  constexpr int64_t kMaxElements = int64_t{1} << 48;
+  const auto require = [&](bool good, const auto&... what) {
+    if (!good) fail(ErrorKind::kCorruptFile, printable(parts.name, 120), what...);
+  };
+  require(
+      columns <= kMaxElements && shape.numel() <= kMaxElements && (!int8 || depth <= kMaxInt8Depth),
+      "must have a size that can be multiplied, got ", shape);
+  const size_t bytes =
+      int8 ? int8_panels_bytes(taps, depth, columns)
+           : static_cast<size_t>(panels_size(taps * depth, columns)) * size_of(content.stored);
+  require(parts.parts.size() == (int8 ? 2u : 1u) && parts.parts[0].dtype() == DType::kU8 &&
+              parts.parts[0].nbytes() == bytes,
+          "must have ", bytes, " bytes of panels for ", shape, ", the file has others");
+  const Tensor& panels = parts.parts[0];
+  if (int8) {
+    const Tensor& scales = parts.parts[1];
+    require(scales.dtype() == DType::kF32 && scales.shape() == Shape{columns}, "must have ",
+            columns, " scales, got ", scales.dtype(), " ", scales.shape());
+    content.scales.assign(scales.span<float>().begin(), scales.span<float>().end());
+  }
+  // The handle keeps the bytes, which nobody writes.
+  const auto owner = std::make_shared<Tensor>(panels);
+  content.panels = std::shared_ptr<std::byte[]>(owner, const_cast<std::byte*>(panels.bytes()));
+  const size_t all = bytes + content.scales.size() * sizeof(float);
+  return std::make_unique<PanelWeight>(shape, all, std::move(content));
 }
 
 const float* data_or_null(const Tensor* x) { return x ? x->data<float>() : nullptr; }
@@ -113,6 +196,13 @@ class CpuBackend final : public Backend {
                              .columns = weight.dim(0)};
     return format == WeightFormat::kInt8 ? pack_int8(weight.shape(), source)
                                          : pack_stored(weight.shape(), source);
+  }
+
+  PackedParts parts(const PackedWeight& weight) const override {
+    return parts_of(static_cast<const PanelWeight&>(weight));
+  }
+  std::unique_ptr<PackedWeight> adopt(const PackedParts& parts) const override {
+    return adopt_panels(parts);
   }
 
   void linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilogue,
@@ -212,11 +302,12 @@ class CpuBackend final : public Backend {
     });
   }
   void embedding(const Tensor& table, const Tensor& ids, Tensor& out) const override {
-    const int64_t width = table.dim(1);
+    const int64_t width = table.dim(1),
+                  bytes = width * static_cast<int64_t>(size_of(table.dtype()));
     const int32_t* id = ids.data<int32_t>();
     for (int64_t i = 0; i < ids.numel(); ++i)
-      std::copy_n(table.data<float>() + id[i] * width, width,
-                  out.mutable_data<float>() + i * width);
+      cpu::cast(table.bytes() + id[i] * bytes, table.dtype(), width, DType::kF32,
+                reinterpret_cast<std::byte*>(out.mutable_data<float>() + i * width));
   }
 
  private:

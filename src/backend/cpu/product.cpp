@@ -20,6 +20,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace tintype::cpu::HWY_NAMESPACE {
 
+int64_t PanelColumns() { return kPanelWidth; }
+
 int64_t PanelsSize(int64_t k, int64_t columns) {
   const int64_t vectors = (columns + kLanes - 1) / kLanes;
   return k * vectors * kLanes;
@@ -160,10 +162,13 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace tintype::cpu {
 
+HWY_EXPORT(PanelColumns);
 HWY_EXPORT(PanelsSize);
 HWY_EXPORT(PackPanels);
 HWY_EXPORT(Product);
 HWY_EXPORT(InstructionSet);
+
+int64_t panel_columns() { return HWY_DYNAMIC_DISPATCH(PanelColumns)(); }
 
 int64_t panels_size(int64_t k, int64_t columns) {
   return HWY_DYNAMIC_DISPATCH(PanelsSize)(k, columns);

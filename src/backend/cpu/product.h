@@ -41,6 +41,8 @@ struct PanelSource {
   int64_t taps = 1, depth = 0, columns = 0;
 };
 
+/// Columns of a whole panel: two vector registers of the instruction set in use.
+int64_t panel_columns();
 /// Elements that pack_panels writes for K = taps * depth rows and `columns` columns.
 int64_t panels_size(int64_t k, int64_t columns);
 /// Packs into column panels as wide as two vector registers (the last one as wide as one, when that

@@ -65,6 +65,11 @@ class MetaBackend final : public Backend {
     return std::make_unique<MetaWeight>(weight.shape(),
                                         static_cast<size_t>(elements) * size_of(weight.dtype()));
   }
+  std::unique_ptr<PackedWeight> adopt(const PackedParts& parts) const override {
+    size_t bytes = 0;
+    for (const Tensor& part : parts.parts) bytes += part.nbytes();
+    return std::make_unique<MetaWeight>(parts.shape, bytes);
+  }
   void attention(const Tensor&, const Tensor& k, const Tensor& v, const AttentionOptions&,
                  Tensor&) const override {
     // The CPU packs keys and values for the length of the call.

@@ -170,7 +170,7 @@ class ReferenceBackend final : public Backend {
     const int64_t width = table.dim(1);
     for (int64_t i = 0; i < out.numel(); ++i)
       out.mutable_data<float>()[i] =
-          table.data<float>()[ids.data<int32_t>()[i / width] * width + i % width];
+          load(table, ids.data<int32_t>()[i / width] * width + i % width);
   }
 
  private:

@@ -229,10 +229,14 @@ NoiseScheduleConfig NoiseScheduleConfig::from_json(const JsonObject& json) {
   return config;
 }
 
-NoiseScheduleConfig NoiseScheduleConfig::from_file(const std::filesystem::path& path) {
+Json NoiseScheduleConfig::read_file(const std::filesystem::path& path) {
   std::string text = read_text_file(path);
   accept_infinite_lambda(text);
-  const Json json = parse_json(text, path.string());
+  return parse_json(text, path.string());
+}
+
+NoiseScheduleConfig NoiseScheduleConfig::from_file(const std::filesystem::path& path) {
+  const Json json = read_file(path);
   return from_json(JsonObject(json, path.string()));
 }
 

@@ -82,8 +82,11 @@ struct NoiseScheduleConfig {
 
   /// throws kCorruptFile, kUnsupported (an unknown beta schedule, prediction or spacing)
   static NoiseScheduleConfig from_json(const JsonObject& json);
-  /// Also accepts the one departure from JSON that diffusers writes into these files: the number
-  /// -Infinity as lambda_min_clipped. throws kNotFound, kIo and as from_json
+  /// The file as from_json takes it. Also accepts the one departure from JSON that diffusers writes
+  /// into these files: the number -Infinity as lambda_min_clipped. throws kNotFound, kIo,
+  /// kCorruptFile
+  static Json read_file(const std::filesystem::path& path);
+  /// throws as read_file and from_json
   static NoiseScheduleConfig from_file(const std::filesystem::path& path);
 };
 

@@ -1,4 +1,4 @@
-#include "image/atomic_file.h"
+#include "base/atomic_file.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -108,6 +108,26 @@ TEST(AtomicFile, RefusesWhatCannotBecomeAFileBeforeWriting) {
   EXPECT_EQ(error_of([] { require_replaceable(""); }).first, ErrorKind::kInvalidArgument);
   EXPECT_EQ(read_file(folder / "file"), "old");
   EXPECT_EQ(folder.names().size(), 3u);
+}
+
+TEST(AtomicFile, PiecesAppearTogetherOrNotAtAll) {
+  const TestFolder folder;
+  write_file(folder / "a.bin", "old");
+  const auto pieces = [&](bool commit) {
+    ReplacedFile file(folder / "a.bin");
+    file.write(std::as_bytes(as_bytes("__cd")));
+    file.write(std::as_bytes(as_bytes("ef")));
+    file.overwrite(0, std::as_bytes(as_bytes("ab")));
+    EXPECT_EQ(file.size(), 6u);
+    EXPECT_EQ(read_file(folder / "a.bin"), "old");
+    if (commit) file.commit();
+  };
+  pieces(false);
+  EXPECT_EQ(folder.names(), std::vector<std::string>{"a.bin"});
+  EXPECT_EQ(read_file(folder / "a.bin"), "old");
+  pieces(true);
+  EXPECT_EQ(folder.names(), std::vector<std::string>{"a.bin"});
+  EXPECT_EQ(read_file(folder / "a.bin"), "abcdef");
 }
 
 TEST(AtomicFile, CheckingCreatesNothing) {
