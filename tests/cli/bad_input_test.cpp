@@ -44,7 +44,7 @@ void expect_refused(const BadInput& bad) {
 
 TEST(BadInput, UsageErrors) {
   for (const BadInput& bad :
-       std::vector<BadInput>{{{}, 2, "must be one of txt2img, inspect, pack, samplers"},
+       std::vector<BadInput>{{{}, 2, "must be one of txt2img, inspect, compare, pack, samplers"},
                              {{"draw"}, 2, "got \"draw\""},
                              {{"txt2img"}, 2, "--model"},
                              {{"txt2img", "-m", TT_MODEL}, 2, "--prompt"},
