@@ -4,8 +4,6 @@
 #include "backend/cpu/isa.h"
 
 #if defined(__x86_64__)
-#include <immintrin.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -14,9 +12,7 @@
 #include <vector>
 
 #include "backend/cpu/thread_team.h"
-
-#define TT_VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
-#define TT_VNNI_INLINE TT_VNNI __attribute__((always_inline)) inline
+#include "backend/cpu/vnni.h"
 
 namespace tintype::cpu {
 namespace {
@@ -25,12 +21,9 @@ constexpr int64_t kLanes = 16, kPanel = 32;  // floats of a vector; keys or chan
 constexpr int64_t kRows = 12;                // queries of a tile
 constexpr int64_t kTiles = 4;                // tiles that meet a block of keys in the first cache
 constexpr int64_t kKeyBlock = 256;
-constexpr int64_t kBlockVectors = kKeyBlock / kLanes;
 // What unsigned queries have over signed ones, and the greatest rounded probability.
 constexpr int32_t kShift = 128;
 constexpr float kTop = 255.0f;
-// See int8_tile_avx512_vnni.cpp.
-using Sums = int32_t __attribute__((vector_size(64)));
 
 int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
 
@@ -151,21 +144,15 @@ TT_VNNI void pack_values(const AttentionArgs& a, const float* v, const PackedHea
   }
 }
 
-TT_VNNI_INLINE __m512i four_bytes(const uint8_t* at) {
-  int32_t four;
-  std::memcpy(&four, at, sizeof(four));
-  return _mm512_set1_epi32(four);
-}
-
 /// dots[I] += x[row I / V] . w over `quads`: V vectors a row. `w` advances by V vectors a quad.
 template <int V, size_t... I>
 TT_VNNI_INLINE void multiply(const uint8_t* x, int64_t row_bytes, int64_t quads, const int8_t* w,
-                             Sums* dots, std::index_sequence<I...>) {
-  Sums sums[sizeof...(I)] = {dots[I]...};
+                             Sums512* dots, std::index_sequence<I...>) {
+  Sums512 sums[sizeof...(I)] = {dots[I]...};
   for (int64_t quad = 0; quad < quads; ++quad, w += V * 64) {
     __m512i weights[V];
     for (int v = 0; v < V; ++v) weights[v] = _mm512_loadu_si512(w + v * 64);
-    ((sums[I] = Sums(_mm512_dpbusd_epi32(
+    ((sums[I] = Sums512(_mm512_dpbusd_epi32(
           __m512i(sums[I]), four_bytes(x + static_cast<int64_t>(I / V) * row_bytes + quad * kQuad),
           weights[I % V]))),
      ...);
@@ -274,8 +261,9 @@ class QueryBlock {
   TT_VNNI_INLINE void score_panel(int64_t tile, int64_t key, int64_t at,
                                   std::index_sequence<I...> pack) {
     const int32_t* shift = head_.key_shift() + key;
-    const Sums start[2] = {Sums(_mm512_loadu_si512(shift)), Sums(_mm512_loadu_si512(shift + 16))};
-    Sums dots[sizeof...(I)] = {start[I % 2]...};
+    const Sums512 start[2] = {Sums512(_mm512_loadu_si512(shift)),
+                              Sums512(_mm512_loadu_si512(shift + 16))};
+    Sums512 dots[sizeof...(I)] = {start[I % 2]...};
     multiply<2>(queries_ + tile * kRows * row_bytes(), row_bytes(), layout_.width_quads,
                 head_.keys() + key * row_bytes(), dots, pack);
     const float* scale = head_.key_scale() + key;
@@ -347,9 +335,9 @@ class QueryBlock {
   template <int V, size_t... I>
   TT_VNNI_INLINE void gather_panel(int64_t quads, const int8_t* panel, float* sums,
                                    std::index_sequence<I...> pack) {
-    Sums dots[sizeof...(I)] = {(static_cast<void>(I), Sums{})...};
+    Sums512 dots[sizeof...(I)] = {(static_cast<void>(I), Sums512{})...};
     multiply<V>(scratch_.weights[0], kKeyBlock, quads, panel, dots, pack);
-    const auto add = [&](Sums dot, size_t row, float* at) TT_VNNI {
+    const auto add = [&](Sums512 dot, size_t row, float* at) TT_VNNI {
       const __m512 faded = _mm512_mul_ps(_mm512_loadu_ps(at), _mm512_set1_ps(scratch_.fade[row]));
       _mm512_storeu_ps(at, _mm512_fmadd_ps(_mm512_cvtepi32_ps(__m512i(dot)),
                                            _mm512_set1_ps(scratch_.share[row]), faded));
@@ -382,9 +370,7 @@ class QueryBlock {
 
 }  // namespace
 
-bool has_int8_attention() {
-  return vnni_allowed() && int8_tile_avx512_vnni().rows > 0 && __builtin_cpu_supports("avx512dq");
-}
+bool has_int8_attention() { return vnni_allowed() && int8_tile_avx512_vnni().rows > 0; }
 
 void int8_attention(const AttentionArgs& a, Allocator& allocator) {
   if (a.images * a.queries * a.heads * a.head_width == 0) return;

@@ -1,30 +1,16 @@
 #include "backend/cpu/int8_tile.h"
 
 #if defined(__x86_64__)
-#include <immintrin.h>
-
 #include <cstring>
 #include <utility>
 
-// Highway 1.0 has no operation for four-way 8-bit dot products, and its instruction set that holds
-// VNNI asks for much that this needs not.
-#define TT_VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
-#define TT_VNNI_INLINE TT_VNNI __attribute__((always_inline)) inline
+#include "backend/cpu/vnni.h"
 
 namespace tintype::cpu {
 namespace {
 
 constexpr int kRows = 12;  // 24 sums, two vectors of weights and a broadcast in 32 registers
 constexpr int64_t kVectorBytes = 64;
-// Sums as 32-bit lanes: an array of __m512i would be kept in memory by GCC 12, whose instructions
-// see it under another element type.
-using Sums = int32_t __attribute__((vector_size(64)));
-
-TT_VNNI_INLINE __m512i four_inputs(const std::byte* at) {
-  int32_t four;
-  std::memcpy(&four, at, sizeof(four));
-  return _mm512_set1_epi32(four);
-}
 
 /// sums (+)= scale * dots + offset * column sums, of one vector of columns of one row.
 TT_VNNI_INLINE void add_tap(__m512i dots, const std::byte* row, __m512 column_sums, bool first,
@@ -46,13 +32,13 @@ TT_VNNI void tile(const Int8TileArgs& args, std::index_sequence<I...>) {
     const std::byte* const* rows = args.rows + tap * kRows;
     const float* column_sums = reinterpret_cast<const float*>(panel);
     const std::byte* inputs[] = {(rows[I / 2] + sizeof(QuantizedRowHeader))...};
-    Sums dots[kVectors] = {(static_cast<void>(I), Sums{})...};
+    Sums512 dots[kVectors] = {(static_cast<void>(I), Sums512{})...};
     panel += kInt8PanelWidth * sizeof(float);
     for (int64_t quad = 0; quad < args.quads; ++quad, panel += 2 * kVectorBytes) {
       const __m512i weights[2] = {_mm512_load_si512(panel),
                                   _mm512_load_si512(panel + kVectorBytes)};
-      ((dots[I] = Sums(_mm512_dpbusd_epi32(
-            __m512i(dots[I]), four_inputs(inputs[I / 2 * 2] + quad * kQuad), weights[I % 2]))),
+      ((dots[I] = Sums512(_mm512_dpbusd_epi32(
+            __m512i(dots[I]), four_bytes(inputs[I / 2 * 2] + quad * kQuad), weights[I % 2]))),
        ...);
     }
     const bool first = tap == 0 && !args.accumulate;
@@ -79,7 +65,8 @@ void run(int64_t count, const Int8TileArgs& args) {
 
 Int8Tile int8_tile_avx512_vnni() {
   const bool has = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                   __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+                   __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                   __builtin_cpu_supports("avx512vnni");
   if (!has) return {};
   return {.name = "AVX-512 VNNI", .rows = kRows, .run = run};
 }

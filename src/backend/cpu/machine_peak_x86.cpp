@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include "backend/cpu/isa.h"
+#include "backend/cpu/vnni.h"
 
 // Highway 1.0 has no operations for these. Each function is compiled for the instructions it uses
 // and runs only where they are.
@@ -13,9 +14,8 @@
 namespace tintype::cpu {
 namespace {
 
-// Sums as 32-bit lanes: an array of __m512i would be kept in memory by GCC 12, and the loop measure
-// that; see int8_tile_avx512_vnni.cpp. For the same reason every loop over the sums is unrolled.
-using Sums512 = int32_t __attribute__((vector_size(64)));
+// As Sums512, and for the same reason every loop over such sums is unrolled: kept in memory, they
+// would be what is measured.
 using Sums256 = int32_t __attribute__((vector_size(32)));
 
 /// Sums that begin alike would be computed once for all; what was hidden may be anything.
