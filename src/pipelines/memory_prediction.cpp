@@ -8,27 +8,28 @@
 
 namespace tintype {
 
-namespace {
+MetaModel load_meta_model(const CheckpointLayout& given) {
+  CheckpointLayout layout = given;
+  std::vector<Component*> components;
+  for (CheckpointLayout::TextTower& tower : layout.text_towers)
+    components.push_back(&tower.encoder);
+  components.insert(components.end(), {&layout.network, &layout.codec});
+  for (Component* component : components) component->packing = std::make_shared<PackingCount>();
 
-/// `load` reads a component, which is then thrown away: shapes cost next to nothing.
-template <typename Load>
-PackedPart packed_part(Component component, const Load& load) {
-  component.packing = std::make_shared<PackingCount>();
+  // Loading reports twice before the first component and once after each.
   const MetaMemory memory;
-  const auto network = load(component, Device::kMeta);
-  return {*component.packing, memory.live_bytes()};
-}
-
-}  // namespace
-
-MetaModel load_meta_model(const CheckpointLayout& layout) {
-  const MetaMemory memory;
-  MetaModel result{.model = DiffusionModel::load(layout, Device::kMeta, RunContext())};
+  std::vector<uint64_t> held;
+  RunContext context;
+  context.on_progress = [&](const Progress&) { held.push_back(memory.live_bytes()); };
+  MetaModel result{.model = DiffusionModel::load(layout, Device::kMeta, context)};
   result.weight_bytes = memory.live_bytes();
-  for (const CheckpointLayout::TextTower& tower : layout.text_towers)
-    result.text_towers.push_back(packed_part(tower.encoder, load_text_encoder));
-  result.network = packed_part(layout.network, load_denoising_network);
-  result.codec = packed_part(layout.codec, load_latent_codec);
+  const auto part = [&](size_t i) {
+    return PackedPart{*components[i]->packing, held[i + 2] - held[i + 1]};
+  };
+  const size_t towers = layout.text_towers.size();
+  for (size_t i = 0; i < towers; ++i) result.text_towers.push_back(part(i));
+  result.network = part(towers);
+  result.codec = part(towers + 1);
   return result;
 }
 
