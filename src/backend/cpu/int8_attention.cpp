@@ -5,144 +5,26 @@
 
 #if defined(__x86_64__)
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <utility>
-#include <vector>
 
+#include "backend/cpu/int8_attention_head.h"
 #include "backend/cpu/thread_team.h"
 #include "backend/cpu/vnni.h"
 
 namespace tintype::cpu {
 namespace {
 
-constexpr int64_t kLanes = 16, kPanel = 32;  // floats of a vector; keys or channels of a panel
-constexpr int64_t kRows = 12;                // queries of a tile
-constexpr int64_t kTiles = 4;                // tiles that meet a block of keys in the first cache
+constexpr int64_t kRows = 12;  // queries of a tile
+constexpr int64_t kTiles = 4;  // tiles that meet a block of keys in the first-level cache
 constexpr int64_t kKeyBlock = 256;
-// What unsigned queries have over signed ones, and the greatest rounded probability.
-constexpr int32_t kShift = 128;
-constexpr float kTop = 255.0f;
+constexpr int32_t kTop = 255;         // the greatest rounded weight
+constexpr int32_t kOctaveSteps = 64;  // steps of the exponent that a factor of two is cut into
 
 int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
-
-/// Extents of one head, and where its parts lie in its scratch.
-struct Layout {
-  int64_t width_quads, padded_width, padded_keys;
-  size_t keys, key_scale, key_shift, values, value_scale, value_mean, finite, bytes;
-
-  explicit Layout(const AttentionArgs& a)
-      : width_quads((a.head_width + kQuad - 1) / kQuad),
-        padded_width(round_up(a.head_width, kLanes)),
-        padded_keys(round_up(a.keys, kPanel)) {
-    size_t at = 0;
-    const auto take = [&](int64_t count) {
-      const size_t here = at;
-      at += static_cast<size_t>(round_up(count, 64));
-      return here;
-    };
-    keys = take(padded_keys * width_quads * kQuad);
-    key_scale = take(padded_keys * 4);
-    key_shift = take(padded_keys * 4);
-    values = take(padded_keys * padded_width);
-    value_scale = take(padded_width * 4);
-    value_mean = take(padded_width * 4);
-    finite = take(4);
-    bytes = at;
-  }
-};
-
-/// Channels of the panel of values that starts at `column`.
-int64_t panel_width(const Layout& layout, int64_t column) {
-  return std::min(kPanel, layout.padded_width - column);
-}
-
-/// One head's keys and values, rounded and packed for the products.
-struct PackedHead {
-  const Layout& layout;
-  std::byte* at;
-
-  int8_t* keys() const { return reinterpret_cast<int8_t*>(at + layout.keys); }
-  float* key_scale() const { return reinterpret_cast<float*>(at + layout.key_scale); }
-  int32_t* key_shift() const { return reinterpret_cast<int32_t*>(at + layout.key_shift); }
-  int8_t* values() const { return reinterpret_cast<int8_t*>(at + layout.values); }
-  float* value_scale() const { return reinterpret_cast<float*>(at + layout.value_scale); }
-  float* value_mean() const { return reinterpret_cast<float*>(at + layout.value_mean); }
-  int32_t& finite() const { return *reinterpret_cast<int32_t*>(at + layout.finite); }
-};
-
-/// Mean over the tokens of each channel.
-void means(const float* x, int64_t tokens, int64_t stride, int64_t width, float* out) {
-  std::vector<double> sums(static_cast<size_t>(width));
-  for (int64_t t = 0; t < tokens; ++t)
-    for (int64_t d = 0; d < width; ++d) sums[static_cast<size_t>(d)] += x[t * stride + d];
-  for (int64_t d = 0; d < width; ++d)
-    out[d] = static_cast<float>(sums[static_cast<size_t>(d)] / static_cast<double>(tokens));
-}
-
-int8_t round_to_byte(float x) { return static_cast<int8_t>(round_to_int(x)); }
-
-/// keys [panel][width_quads][kPanel][kQuad], a scale and -kShift * sum for each key.
-TT_VNNI void pack_keys(const AttentionArgs& a, const float* k, const PackedHead& head) {
-  const int64_t stride = a.heads * a.head_width, quads = head.layout.width_quads;
-  std::vector<float> mean(static_cast<size_t>(a.head_width));
-  std::vector<float> row(static_cast<size_t>(quads * kQuad), 0.0f);
-  means(k, a.keys, stride, a.head_width, mean.data());
-  for (int64_t t = 0; t < head.layout.padded_keys; ++t) {
-    int8_t* to = head.keys() + t / kPanel * kPanel * quads * kQuad + t % kPanel * kQuad;
-    float largest = 0, sum = 0;
-    for (int64_t d = 0; d < a.head_width; ++d) {
-      const float value = t < a.keys ? k[t * stride + d] - mean[static_cast<size_t>(d)] : 0.0f;
-      row[static_cast<size_t>(d)] = value;
-      largest = std::max(largest, std::fabs(value));
-      sum += value;
-    }
-    const bool finite = std::isfinite(sum) && std::isfinite(largest);
-    if (!finite) head.finite() = 0;
-    const float inverse = largest > 0 && finite ? 127.0f / largest : 0.0f;
-    int32_t total = 0;
-    for (int64_t d = 0; d < quads * kQuad; ++d) {
-      const int8_t q = finite ? round_to_byte(row[static_cast<size_t>(d)] * inverse) : int8_t{0};
-      to[d / kQuad * kPanel * kQuad + d % kQuad] = q;
-      total += q;
-    }
-    head.key_scale()[t] = largest / 127.0f;
-    head.key_shift()[t] = -kShift * total;
-  }
-}
-
-/// values: column panels [key quads][panel_width][kQuad], keys past the end zero; a scale and a
-/// mean for each channel.
-TT_VNNI void pack_values(const AttentionArgs& a, const float* v, const PackedHead& head) {
-  const int64_t stride = a.heads * a.head_width, padded = head.layout.padded_width;
-  std::vector<float> inverse(static_cast<size_t>(padded));
-  std::fill_n(head.value_mean(), padded, 0.0f);
-  std::fill_n(head.value_scale(), padded, 0.0f);
-  means(v, a.keys, stride, a.head_width, head.value_mean());
-  for (int64_t t = 0; t < a.keys; ++t)
-    for (int64_t d = 0; d < a.head_width; ++d)
-      head.value_scale()[d] =
-          std::max(head.value_scale()[d], std::fabs(v[t * stride + d] - head.value_mean()[d]));
-  for (int64_t d = 0; d < a.head_width; ++d) {
-    const float largest = head.value_scale()[d];
-    if (!std::isfinite(largest) || !std::isfinite(head.value_mean()[d])) head.finite() = 0;
-    inverse[static_cast<size_t>(d)] = largest > 0 ? 127.0f / largest : 0.0f;
-    head.value_scale()[d] = largest / 127.0f;
-  }
-  if (!head.finite()) return;
-  std::memset(head.values(), 0, static_cast<size_t>(head.layout.padded_keys * padded));
-  for (int64_t column = 0; column < a.head_width; column += kPanel) {
-    const int64_t width = panel_width(head.layout, column);
-    int8_t* panel = head.values() + column * head.layout.padded_keys;
-    for (int64_t t = 0; t < a.keys; ++t) {
-      int8_t* to = panel + t / kQuad * width * kQuad + t % kQuad;
-      for (int64_t d = column; d < std::min(column + width, a.head_width); ++d)
-        to[(d - column) * kQuad] = round_to_byte((v[t * stride + d] - head.value_mean()[d]) *
-                                                 inverse[static_cast<size_t>(d)]);
-    }
-  }
-}
 
 /// dots[I] += x[row I / V] . w over `quads`: V vectors a row. `w` advances by V vectors a quad.
 template <int V, size_t... I>
@@ -174,30 +56,77 @@ TT_VNNI_INLINE __m512 exp2(__m512 x) {
   return _mm512_scalef_ps(p, n);
 }
 
+/// 2 * kTop * 2^(-i / kOctaveSteps): twice the weights, so that the last bit can be rounded.
+struct OctaveTable {
+  alignas(64) std::array<uint16_t, kOctaveSteps> values;
+  OctaveTable() {
+    for (int32_t i = 0; i < kOctaveSteps; ++i)
+      values[static_cast<size_t>(i)] =
+          static_cast<uint16_t>(std::lround(2 * kTop * std::exp2(-double{1} * i / kOctaveSteps)));
+  }
+};
+const OctaveTable octave_table;
+
+/// The lanes of the first n keys of a panel.
+constexpr auto kLanesOf = [] {
+  std::array<uint32_t, kKeyPanel + 1> lanes = {};
+  for (size_t n = 0; n < kKeyPanel; ++n)
+    lanes[n + 1] = lanes[n] | 1u << score_position(static_cast<int64_t>(n));
+  return lanes;
+}();
+
+/// How far sums of `width` products are shifted to fit 16 bits.
+int score_shift(int64_t width) {
+  int shift = 0;
+  while (width * 127 * 127 >> shift > 32767) ++shift;
+  return shift;
+}
+
+/// From steps of a row's 16-bit scores to steps of its exponent: t = (distance * 2^doublings) *
+/// multiplier >> 16.
+struct Slope {
+  uint16_t multiplier = 0;
+  int doublings = 0;
+
+  Slope() = default;
+  /// `octaves` a step of the scores. So steep a softmax that doublings saturate sees its greatest
+  /// alone.
+  explicit Slope(float octaves) {
+    float steps = octaves * kOctaveSteps * 65536.0f;
+    for (; steps > 65535.0f && doublings < 16; ++doublings) steps *= 0.5f;
+    multiplier = static_cast<uint16_t>(std::min(steps, 65535.0f) + 0.5f);
+  }
+};
+
 /// What one thread works in.
 struct Scratch {
-  alignas(64) float scores[kRows][kKeyBlock];
+  alignas(64) int16_t scores[kRows][kKeyBlock];
   alignas(64) uint8_t weights[kRows][kKeyBlock];
-  alignas(64) float block_top[kLanes], block_total[kLanes];  ///< a lane for each row of a tile
-  alignas(64) float fade[kLanes], share[kLanes];
-  alignas(64) float query_scale[kTiles][kLanes], top[kTiles][kLanes], total[kTiles][kLanes];
+  // A lane for each row of a tile.
+  alignas(64) float block_top[kFloatLanes], block_total[kFloatLanes];
+  alignas(64) float fade[kFloatLanes], share[kFloatLanes];
+  /// Octaves that a step of the scores is; NaN for a query that is not finite.
+  alignas(64) float octaves[kTiles][kFloatLanes];
+  alignas(64) float top[kTiles][kFloatLanes], total[kTiles][kFloatLanes];
+  Slope slopes[kTiles][kRows];
 };
 
 class QueryBlock {
  public:
-  QueryBlock(const AttentionArgs& args, const Layout& layout, const PackedHead& head,
+  QueryBlock(const AttentionArgs& args, const HeadLayout& layout, const PackedHead& head,
              std::byte* memory)
       : a_(args),
         layout_(layout),
         head_(head),
+        shift_(score_shift(args.head_width)),
         scratch_(*reinterpret_cast<Scratch*>(memory)),
         queries_(reinterpret_cast<uint8_t*>(memory + sizeof(Scratch))),
         sums_(reinterpret_cast<float*>(memory + sizeof(Scratch) + query_bytes(layout))) {}
 
-  static size_t query_bytes(const Layout& layout) {
+  static size_t query_bytes(const HeadLayout& layout) {
     return static_cast<size_t>(round_up(kTiles * kRows * layout.width_quads * kQuad, 64));
   }
-  static size_t bytes(const Layout& layout) {
+  static size_t bytes(const HeadLayout& layout) {
     return sizeof(Scratch) + query_bytes(layout) +
            static_cast<size_t>(kTiles * kRows * layout.padded_width) * sizeof(float);
   }
@@ -207,10 +136,12 @@ class QueryBlock {
     const int64_t stride = a_.heads * a_.head_width;
     begin(q + first * stride, count);
     for (int64_t key = 0; key < a_.keys; key += kKeyBlock) {
-      const int64_t keys = std::min(kKeyBlock, a_.keys - key);
+      const int64_t keys = std::min(kKeyBlock, layout_.padded_keys - key);
+      const bool full = key + keys <= a_.keys;
       for (int64_t tile = 0; tile * kRows < count; ++tile) {
         score(tile, key, keys);
-        for (int64_t row = 0; row < kRows; ++row) soften(row, keys);
+        for (int64_t row = 0; row < kRows; ++row)
+          full ? soften<true>(tile, row, key, keys) : soften<false>(tile, row, key, keys);
         carry(tile);
         gather(tile, key, keys);
       }
@@ -221,86 +152,122 @@ class QueryBlock {
  private:
   int64_t row_bytes() const { return layout_.width_quads * kQuad; }
 
-  /// Rounds the queries; scores come out in powers of two.
+  /// Rounds the queries.
   TT_VNNI void begin(const float* q, int64_t count) {
     constexpr float kLog2E = 1.44269504f;
-    std::memset(queries_, kShift, query_bytes(layout_));
+    std::memset(queries_, kQueryShift, query_bytes(layout_));
     std::memset(sums_, 0,
                 static_cast<size_t>(kTiles * kRows * layout_.padded_width) * sizeof(float));
-    for (int64_t tile = 0; tile < kTiles; ++tile)
-      for (int64_t row = 0; row < kLanes; ++row) {
-        scratch_.query_scale[tile][row] = 0;
-        scratch_.top[tile][row] = -std::numeric_limits<float>::max();
-        scratch_.total[tile][row] = 0;
-      }
+    for (int64_t tile = 0; tile < kTiles; ++tile) {
+      std::fill_n(scratch_.octaves[tile], kFloatLanes, 0.0f);
+      std::fill_n(scratch_.top[tile], kFloatLanes, -std::numeric_limits<float>::max());
+      std::fill_n(scratch_.total[tile], kFloatLanes, 0.0f);
+      std::fill_n(scratch_.slopes[tile], kRows, Slope());
+    }
     for (int64_t r = 0; r < count; ++r) {
       const float* from = q + r * a_.heads * a_.head_width;
-      float largest = 0, zeros = 0;
-      for (int64_t d = 0; d < a_.head_width; ++d) {
-        largest = std::max(largest, std::fabs(from[d]));
-        zeros += from[d] - from[d];  // stays zero unless a value is not finite
-      }
-      const bool finite = zeros == 0 && std::isfinite(largest);
-      const float inverse = finite && largest > 0 ? 127.0f / largest : 0.0f;
-      scratch_.query_scale[r / kRows][r % kRows] =
-          finite ? largest / 127.0f * a_.scale * kLog2E : NAN;
-      uint8_t* to = queries_ + r * row_bytes();
-      if (finite)
-        for (int64_t d = 0; d < a_.head_width; ++d)
-          to[d] = static_cast<uint8_t>(kShift + round_to_int(from[d] * inverse));
+      const float largest = greatest_magnitude(from, nullptr, a_.head_width);
+      const float octaves = largest / 127.0f * head_.key_scale() * std::fabs(a_.scale) * kLog2E *
+                            static_cast<float>(int32_t{1} << shift_);
+      const bool finite = std::isfinite(octaves);
+      scratch_.octaves[r / kRows][r % kRows] = finite ? octaves : NAN;
+      if (!finite) continue;
+      scratch_.slopes[r / kRows][r % kRows] = Slope(octaves);
+      const float inverse = largest > 0 ? std::copysign(127.0f / largest, a_.scale) : 0.0f;
+      round_query(from, inverse, queries_ + r * row_bytes());
     }
   }
 
-  /// scores[row][t] = log2(e) * scale * q_row . k_t for the keys of a block.
-  TT_VNNI void score(int64_t tile, int64_t key, int64_t keys) {
-    for (int64_t t = 0; t < keys; t += kPanel)
-      score_panel(tile, key + t, t, std::make_index_sequence<2 * kRows>());
+  TT_VNNI void round_query(const float* q, float inverse, uint8_t* out) const {
+    for (int64_t d = 0; d < a_.head_width; d += kFloatLanes) {
+      const __mmask16 lanes = lanes_at(d, a_.head_width);
+      const __m512i rounded = _mm512_cvtps_epi32(
+          _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, q + d), _mm512_set1_ps(inverse)));
+      _mm512_mask_cvtepi32_storeu_epi8(out + d, lanes,
+                                       _mm512_add_epi32(rounded, _mm512_set1_epi32(kQueryShift)));
+    }
   }
 
-  template <size_t... I>
+  /// scores[row][t]: q_row . k_t in 16 bits for the keys of a block.
+  TT_VNNI void score(int64_t tile, int64_t key, int64_t keys) {
+    for (int64_t t = 0; t < keys; t += kKeyPanel)
+      score_panel(tile, key + t, t, std::make_index_sequence<2 * kRows>(),
+                  std::make_index_sequence<kRows>());
+  }
+
+  template <size_t... I, size_t... R>
   TT_VNNI_INLINE void score_panel(int64_t tile, int64_t key, int64_t at,
-                                  std::index_sequence<I...> pack) {
+                                  std::index_sequence<I...> vectors, std::index_sequence<R...>) {
     const int32_t* shift = head_.key_shift() + key;
     const Sums512 start[2] = {Sums512(_mm512_loadu_si512(shift)),
-                              Sums512(_mm512_loadu_si512(shift + 16))};
+                              Sums512(_mm512_loadu_si512(shift + kFloatLanes))};
     Sums512 dots[sizeof...(I)] = {start[I % 2]...};
     multiply<2>(queries_ + tile * kRows * row_bytes(), row_bytes(), layout_.width_quads,
-                head_.keys() + key * row_bytes(), dots, pack);
-    const float* scale = head_.key_scale() + key;
-    const __m512 scales[2] = {_mm512_loadu_ps(scale), _mm512_loadu_ps(scale + 16)};
-    (_mm512_store_ps(
-         scratch_.scores[I / 2] + at + I % 2 * 16,
-         _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(__m512i(dots[I])), scales[I % 2]),
-                       _mm512_set1_ps(scratch_.query_scale[tile][I / 2]))),
+                head_.keys() + key * row_bytes(), dots, vectors);
+    const __m128i places = _mm_cvtsi32_si128(shift_);
+    const __m512i factor = _mm512_loadu_si512(head_.key_factor() + key);
+    (_mm512_store_si512(
+         scratch_.scores[R] + at,
+         _mm512_mulhrs_epi16(_mm512_packs_epi32(_mm512_sra_epi32(__m512i(dots[2 * R]), places),
+                                                _mm512_sra_epi32(__m512i(dots[2 * R + 1]), places)),
+                             factor)),
      ...);
   }
 
-  /// One row of scores to weights, rounded to 8 bits of its greatest.
-  TT_VNNI void soften(int64_t row, int64_t keys) {
-    const float* scores = scratch_.scores[row];
-    const int64_t vectors = (keys + kLanes - 1) / kLanes;
-    const int64_t last = keys - (vectors - 1) * kLanes;
-    const __mmask16 real = static_cast<__mmask16>((1u << last) - 1u);
-    const __m512 never = _mm512_set1_ps(-std::numeric_limits<float>::max());
-    __m512 top = never;
-    for (int64_t v = 0; v + 1 < vectors; ++v)
-      top = _mm512_max_ps(top, _mm512_load_ps(scores + v * kLanes));
-    const __m512 end =
-        _mm512_mask_mov_ps(never, real, _mm512_load_ps(scores + (vectors - 1) * kLanes));
-    const float greatest = _mm512_reduce_max_ps(_mm512_max_ps(top, end));
-    const __m512 down = _mm512_set1_ps(greatest - std::log2(kTop));
+  /// The lanes of a panel's scores that belong to keys; the others follow the last key.
+  TT_VNNI_INLINE __mmask32 real_lanes(int64_t key) const {
+    return kLanesOf[static_cast<size_t>(std::clamp<int64_t>(a_.keys - key, 0, kKeyPanel))];
+  }
+
+  /// One row of scores to weights, rounded to 8 bits of its greatest. kFull: all keys are real.
+  template <bool kFull>
+  TT_VNNI_INLINE void soften(int64_t tile, int64_t row, int64_t key, int64_t keys) {
+    constexpr int64_t kScores = 32;
+    const int16_t* scores = scratch_.scores[row];
+    const auto load = [&](int64_t t) TT_VNNI {
+      const __m512i value = _mm512_load_si512(scores + t);
+      if constexpr (kFull) return value;
+      return _mm512_mask_mov_epi16(_mm512_set1_epi16(-32768), real_lanes(key + t), value);
+    };
+    __m512i top = load(0);
+    for (int64_t t = kScores; t < keys; t += kScores) top = _mm512_max_epi16(top, load(t));
+    const int16_t greatest = greatest_of(top);
+    const Slope slope = scratch_.slopes[tile][row];
+    const __m512i from = _mm512_set1_epi16(greatest);
+    const __m512i multiplier = _mm512_set1_epi16(static_cast<int16_t>(slope.multiplier));
+    const __m512i table[2] = {_mm512_load_si512(octave_table.values.data()),
+                              _mm512_load_si512(octave_table.values.data() + kScores)};
+    const auto weigh = [&](int64_t t) TT_VNNI {
+      __m512i distance = _mm512_sub_epi16(from, load(t));  // unsigned
+      for (int i = 0; i < slope.doublings; ++i) distance = _mm512_adds_epu16(distance, distance);
+      const __m512i steps = _mm512_mulhi_epu16(distance, multiplier);
+      // The table sees the steps within an octave, the shift whole octaves.
+      const __m512i twice = _mm512_srlv_epi16(_mm512_permutex2var_epi16(table[0], steps, table[1]),
+                                              _mm512_srli_epi16(steps, 6));
+      const __m512i weight = _mm512_avg_epu16(twice, _mm512_setzero_si512());
+      if constexpr (kFull) return weight;
+      return _mm512_maskz_mov_epi16(real_lanes(key + t), weight);
+    };
+    static_assert(kOctaveSteps == 1 << 6);
     __m512i total = _mm512_setzero_si512();
-    uint8_t* weights = scratch_.weights[row];
-    for (int64_t v = 0; v < vectors; ++v) {
-      const __m512 score = v + 1 < vectors ? _mm512_load_ps(scores + v * kLanes) : end;
-      const __m512i weight = _mm512_cvtps_epi32(exp2(_mm512_sub_ps(score, down)));
-      total = _mm512_add_epi32(total, weight);
-      _mm_store_si128(reinterpret_cast<__m128i*>(weights + v * kLanes),
-                      _mm512_cvtusepi32_epi8(weight));
+    for (int64_t t = 0; t < keys; t += kKeyGroup) {
+      const __m512i weights = _mm512_packus_epi16(weigh(t), weigh(t + kScores));
+      total = _mm512_dpbusd_epi32(total, weights, _mm512_set1_epi8(1));
+      _mm512_store_si512(scratch_.weights[row] + t, weights);
     }
-    if (vectors % 2) std::memset(weights + vectors * kLanes, 0, kLanes);
-    scratch_.block_top[row] = greatest;
+    scratch_.block_top[row] = static_cast<float>(greatest) * scratch_.octaves[tile][row];
     scratch_.block_total[row] = static_cast<float>(_mm512_reduce_add_epi32(total));
+  }
+
+  TT_VNNI_INLINE static int16_t greatest_of(__m512i x) {
+    const __m256i half =
+        _mm256_max_epi16(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1));
+    const __m128i quarter =
+        _mm_max_epi16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    // The instruction finds the least of unsigned numbers.
+    const __m128i flip = _mm_set1_epi16(32767);
+    const __m128i least = _mm_minpos_epu16(_mm_xor_si128(quarter, flip));
+    return static_cast<int16_t>(_mm_cvtsi128_si32(_mm_xor_si128(least, flip)));
   }
 
   /// Folds a block's greatest scores and sums into those of the blocks before.
@@ -320,12 +287,11 @@ class QueryBlock {
 
   /// sums[row] = sums[row] * fade + share * weights[row] . V over the block.
   TT_VNNI void gather(int64_t tile, int64_t key, int64_t keys) {
-    for (int64_t column = 0; column < layout_.padded_width; column += kPanel) {
-      const int64_t width = panel_width(layout_, column);
+    for (int64_t column = 0; column < layout_.padded_width; column += kValuePanel) {
+      const int64_t width = layout_.panel_width(column), quads = keys / kKeysOfQuad;
       const int8_t* panel = head_.values() + column * layout_.padded_keys + key * width;
-      const int64_t quads = (keys + kQuad - 1) / kQuad;
       float* sums = sums_ + tile * kRows * layout_.padded_width + column;
-      if (width == kPanel)
+      if (width == kValuePanel)
         gather_panel<2>(quads, panel, sums, std::make_index_sequence<2 * kRows>());
       else
         gather_panel<1>(quads, panel, sums, std::make_index_sequence<kRows>());
@@ -344,7 +310,7 @@ class QueryBlock {
     };
     (add(dots[I], I / V,
          sums + static_cast<int64_t>(I / V) * layout_.padded_width +
-             static_cast<int64_t>(I % V) * kLanes),
+             static_cast<int64_t>(I % V) * kFloatLanes),
      ...);
   }
 
@@ -352,7 +318,7 @@ class QueryBlock {
     for (int64_t r = 0; r < count; ++r) {
       const int64_t tile = r / kRows, row = r % kRows;
       float* to = out + r * a_.heads * a_.head_width;
-      const bool finite = head_.finite() && std::isfinite(scratch_.query_scale[tile][row]);
+      const bool finite = head_.finite() && std::isfinite(scratch_.octaves[tile][row]);
       const float inverse = finite ? 1.0f / scratch_.total[tile][row] : NAN;
       const float* sums = sums_ + r * layout_.padded_width;
       for (int64_t d = 0; d < a_.head_width; ++d)
@@ -361,8 +327,9 @@ class QueryBlock {
   }
 
   const AttentionArgs& a_;
-  const Layout& layout_;
+  const HeadLayout& layout_;
   const PackedHead& head_;
+  const int shift_;
   Scratch& scratch_;
   uint8_t* queries_;  ///< [kTiles * kRows][row_bytes]
   float* sums_;       ///< [kTiles * kRows][padded_width]
@@ -374,7 +341,7 @@ bool has_int8_attention() { return vnni_allowed() && int8_tile_avx512_vnni().row
 
 void int8_attention(const AttentionArgs& a, Allocator& allocator) {
   if (a.images * a.queries * a.heads * a.head_width == 0) return;
-  const Layout layout(a);
+  const HeadLayout layout(a);
   const size_t per_thread =
       static_cast<size_t>(round_up(static_cast<int64_t>(QueryBlock::bytes(layout)), 64));
   const int64_t pairs = a.images * a.heads;
@@ -388,10 +355,7 @@ void int8_attention(const AttentionArgs& a, Allocator& allocator) {
     return (pair / a.heads * positions * a.heads + pair % a.heads) * a.head_width;
   };
   parallel_for(pairs, [&](int64_t pair, int) {
-    const PackedHead head = head_of(pair);
-    head.finite() = 1;
-    pack_keys(a, a.k + offset(pair, a.keys), head);
-    pack_values(a, a.v + offset(pair, a.keys), head);
+    pack_head(a, a.k + offset(pair, a.keys), a.v + offset(pair, a.keys), head_of(pair));
   });
   constexpr int64_t kQueries = kTiles * kRows;
   const int64_t query_blocks = (a.queries + kQueries - 1) / kQueries;
