@@ -151,6 +151,17 @@ void QuantizeRows(const float* x, int64_t rows, int64_t channels, std::byte* out
   });
 }
 
+/// Has the lines of the outputs brought while their sums are computed: they lie too far apart for
+/// the processor to foresee.
+void FetchOutputs(const Outputs& to, int64_t first_row, int64_t rows, int64_t column) {
+  constexpr int64_t kLine = 64 / sizeof(float);
+  for (int64_t row = first_row; row < first_row + rows; ++row)
+    for (int64_t c = column; c < std::min(column + kInt8PanelWidth, to.columns); c += kLine) {
+      __builtin_prefetch(to.out + row * to.columns + c, 1);
+      if (to.epilogue.residual) __builtin_prefetch(to.epilogue.residual + row * to.columns + c);
+    }
+}
+
 constexpr int64_t kMaxTilesPerTask = 12;
 
 void Int8Product(const Int8ProductArgs& args, const Int8Tile& tile, const std::byte* padding) {
@@ -188,7 +199,9 @@ void Int8Product(const Int8ProductArgs& args, const Int8Tile& tile, const std::b
     for (int64_t panel = cut.first_panel(task); panel < cut.last_panel(task); ++panel) {
       const std::byte* weights = args.panels + panel * taps * tap_bytes;
       for (int64_t tap = 0; tap < taps; tap += block_taps) {
-        for_tiles([&](int64_t, int64_t count, int64_t i) HWY_ATTR {
+        const bool last_taps = tap + block_taps >= taps;
+        for_tiles([&](int64_t row, int64_t count, int64_t i) HWY_ATTR {
+          if (last_taps) FetchOutputs(outputs, row, count, panel * kInt8PanelWidth);
           tile.run(count, {.rows = table + i * tile_pointers + tap * tile.rows,
                            .taps = std::min(block_taps, taps - tap),
                            .quads = quads,
