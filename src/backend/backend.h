@@ -31,8 +31,8 @@ class PackedWeight {
   /// [N,K] for linear, [O,I,kh,kw] for convolution: the checkpoint's shape.
   const Shape& shape() const { return shape_; }
   size_t bytes() const { return bytes_; }
-  /// What it is multiplied in: "f32", "int8". For reports.
-  virtual std::string_view arithmetic() const { return "f32"; }
+  /// What it is multiplied in. For reports, and for those who make its inputs.
+  virtual WeightFormat format() const { return WeightFormat::kStored; }
 
  private:
   Shape shape_;
@@ -66,7 +66,8 @@ struct GroupNormOptions {
   int groups = 1;
   float eps = 1e-5f;
   Activation activation = Activation::kNone;
-  const Tensor* moments = nullptr;  ///< see ops::group_moments; null: those of x
+  const Tensor* moments = nullptr;                ///< see ops::group_moments; null: those of x
+  WeightFormat consumer = WeightFormat::kStored;  ///< see Backend::input_type
 };
 
 struct WeightedTerm {
@@ -99,16 +100,21 @@ class Backend {
   /// kCorruptFile: parts that do not suit the shape
   virtual PackedParts parts(const PackedWeight& weight) const;
   virtual std::unique_ptr<PackedWeight> adopt(const PackedParts& parts) const;
-  /// out[..., n] = epilogue(sum_k x[..., k] w[n, k])
+  /// In which type norms and geglu hand their results to products with weights of `format`: where
+  /// those round their inputs, rounding them at once spares the way through memory in f32. The
+  /// products' results are the same bits from either.
+  virtual DType input_type(WeightFormat) const { return DType::kF32; }
+  /// out[..., n] = epilogue(sum_k x[..., k] w[n, k]); x is f32 or of any input_type
   virtual void linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilogue,
                       Tensor& out) const = 0;
-  /// Cross-correlation over [B,H,W,I], resized as the geometry says, zero padded.
+  /// Cross-correlation over [B,H,W,I], resized as the geometry says, zero padded; x as of linear.
   virtual void conv2d(const Tensor& x, const PackedWeight& weight, const Conv2dGeometry& geometry,
                       const Epilogue& epilogue, Tensor& out) const = 0;
   /// q [B,S,H*D], k and v [B,T,H*D] -> [B,S,H*D]
   virtual void attention(const Tensor& q, const Tensor& k, const Tensor& v,
                          const AttentionOptions& options, Tensor& out) const = 0;
-  /// Over the last axis; weight, bias [C]
+  /// Over the last axis; weight, bias [C]. Here and in group_norm and geglu out is f32 or of an
+  /// input_type
   virtual void layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps,
                           Tensor& out) const = 0;
   /// x [B,...,C]: mean and variance over positions and C/groups channels -> [B,groups,2]

@@ -1,5 +1,6 @@
 #include "nn/layers.h"
 
+#include <algorithm>
 #include <array>
 
 #include "backend/registry.h"
@@ -93,11 +94,17 @@ Tensor Conv2d::forward_resized(const Tensor& x, int64_t height, int64_t width,
                       .residual = fused.residual});
 }
 
+WeightFormat common_format(std::initializer_list<const Linear*> layers) {
+  const bool int8 = std::ranges::all_of(
+      layers, [](const Linear* layer) { return layer->format() == WeightFormat::kInt8; });
+  return int8 ? WeightFormat::kInt8 : WeightFormat::kStored;
+}
+
 LayerNorm::LayerNorm(const WeightScope& w, int64_t channels, float eps)
     : eps_(eps), weight_(parameter(w, "weight", channels)), bias_(parameter(w, "bias", channels)) {}
 
-Tensor LayerNorm::forward(const Tensor& x) const {
-  return ops::layer_norm(x, weight_, bias_, eps_);
+Tensor LayerNorm::forward(const Tensor& x, WeightFormat consumer) const {
+  return ops::layer_norm(x, weight_, bias_, eps_, consumer);
 }
 
 GroupNorm::GroupNorm(const WeightScope& w, int groups, int64_t channels, float eps)
@@ -106,13 +113,14 @@ GroupNorm::GroupNorm(const WeightScope& w, int groups, int64_t channels, float e
       weight_(parameter(w, "weight", channels)),
       bias_(parameter(w, "bias", channels)) {}
 
-Tensor GroupNorm::forward(const Tensor& x, Activation activation, BandMoments* bands) const {
-  const Tensor moments = bands ? bands->next(x, groups_) : Tensor();
+Tensor GroupNorm::forward(const Tensor& x, const Use& use) const {
+  const Tensor moments = use.bands ? use.bands->next(x, groups_) : Tensor();
   return ops::group_norm(x,
                          {.groups = groups_,
                           .eps = eps_,
-                          .activation = activation,
-                          .moments = bands ? &moments : nullptr},
+                          .activation = use.activation,
+                          .moments = use.bands ? &moments : nullptr,
+                          .consumer = use.consumer},
                          weight_, bias_);
 }
 

@@ -4,6 +4,7 @@
 /// before anyone can call it.
 #pragma once
 
+#include <initializer_list>
 #include <memory>
 #include <optional>
 
@@ -31,6 +32,7 @@ class Linear {
       : Linear(w, in_features, out_features, Options{}) {}
   Linear(const WeightScope& w, int64_t in_features, int64_t out_features, const Options& options);
   Tensor forward(const Tensor& x, const Fused& fused = {}) const;
+  WeightFormat format() const { return weight_->format(); }
 
  private:
   std::unique_ptr<PackedWeight> weight_;
@@ -46,6 +48,7 @@ class Conv2d {
   /// Over x resized to `height` x `width`, nearest neighbour; see Conv2dGeometry.
   Tensor forward_resized(const Tensor& x, int64_t height, int64_t width,
                          const Fused& fused = {}) const;
+  WeightFormat format() const { return weight_->format(); }
 
  private:
   Conv2dGeometry geometry_;
@@ -58,10 +61,14 @@ inline Conv2dGeometry same_padding(int pad, int stride = 1) {
   return {.stride = stride, .pad_top = pad, .pad_left = pad, .pad_bottom = pad, .pad_right = pad};
 }
 
+/// What one result can be made for that several layers take: kInt8 where all of them do.
+WeightFormat common_format(std::initializer_list<const Linear*> layers);
+
 class LayerNorm {
  public:
   LayerNorm(const WeightScope& w, int64_t channels, float eps);
-  Tensor forward(const Tensor& x) const;
+  /// `consumer`: format of the weights that the result meets; see Backend::input_type.
+  Tensor forward(const Tensor& x, WeightFormat consumer = WeightFormat::kStored) const;
 
  private:
   float eps_;
@@ -71,9 +78,13 @@ class LayerNorm {
 class GroupNorm {
  public:
   GroupNorm(const WeightScope& w, int groups, int64_t channels, float eps);
-  /// `bands`: x is a band of a picture; null: x is all of it.
-  Tensor forward(const Tensor& x, Activation activation = Activation::kNone,
-                 BandMoments* bands = nullptr) const;
+  struct Use {
+    Activation activation = Activation::kNone;
+    BandMoments* bands = nullptr;  ///< x is a band of a picture; null: x is all of it
+    WeightFormat consumer = WeightFormat::kStored;  ///< as of LayerNorm
+  };
+  Tensor forward(const Tensor& x) const { return forward(x, Use{}); }
+  Tensor forward(const Tensor& x, const Use& use) const;
 
  private:
   int groups_;

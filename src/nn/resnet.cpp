@@ -17,9 +17,10 @@ Tensor ResnetBlock2D::forward(const Tensor& x, const Tensor* activated_temb,
                               BandMoments* bands) const {
   std::optional<Tensor> temb;
   if (time_emb_proj_) temb = time_emb_proj_->forward(*activated_temb);
-  Tensor h = norm1_.forward(x, activation_, bands);
+  Tensor h =
+      norm1_.forward(x, {.activation = activation_, .bands = bands, .consumer = conv1_.format()});
   h = conv1_.forward(h, {.image_bias = temb ? &*temb : nullptr});
-  h = norm2_.forward(h, activation_, bands);
+  h = norm2_.forward(h, {.activation = activation_, .bands = bands, .consumer = conv2_.format()});
   const Tensor shortcut = conv_shortcut_ ? conv_shortcut_->forward(x) : x;
   return conv2_.forward(h, {.residual = &shortcut});
 }

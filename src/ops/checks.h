@@ -29,8 +29,20 @@ inline void require_operand(const Tensor& x, const Tensor& operand, const Shape&
   TT_REQUIRE(operand.shape() == shape, op, name, " must be ", shape, ", got ", operand.shape());
 }
 
-inline Tensor empty_like(const Tensor& x, const Shape& shape) {
-  return tintype::empty(backend_for(x.device()).allocator(), shape, x.dtype());
+/// What products take: floats, or what norms made of them for products.
+inline void require_product_input(const Tensor& x, const char* op, const char* name) {
+  require_defined(x, op, name);
+  TT_REQUIRE(x.dtype() == DType::kF32 || x.dtype() == DType::kInt8Rows, op, name,
+             " must be f32 or int8 rows, got ", x.dtype());
+}
+
+inline Tensor empty_like(const Tensor& x, const Shape& shape, DType dtype = DType::kF32) {
+  return tintype::empty(backend_for(x.device()).allocator(), shape, dtype);
+}
+
+/// For a result that products with weights of `consumer` take.
+inline Tensor empty_input(const Tensor& x, const Shape& shape, WeightFormat consumer) {
+  return empty_like(x, shape, backend_for(x.device()).input_type(consumer));
 }
 
 }  // namespace tintype::ops

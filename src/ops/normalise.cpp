@@ -18,9 +18,10 @@ void check_affine(const Tensor& x, const Tensor& weight, const Tensor& bias, flo
 
 }  // namespace
 
-Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps) {
+Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps,
+                  WeightFormat consumer) {
   check_affine(x, weight, bias, eps, "layer_norm");
-  Tensor out = empty_like(x, x.shape());
+  Tensor out = empty_input(x, x.shape(), consumer);
   const OpTimer timer([&] { return describe_plain("layer_norm", {&x, &weight, &bias}, out); });
   backend_for(x.device()).layer_norm(x, weight, bias, eps, out);
   return out;
@@ -53,7 +54,7 @@ Tensor group_norm(const Tensor& x, const GroupNormOptions& options, const Tensor
   if (options.moments)
     require_operand(x, *options.moments, Shape{x.dim(0), options.groups, 2}, "group_norm",
                     "moments");
-  Tensor out = empty_like(x, x.shape());
+  Tensor out = empty_input(x, x.shape(), options.consumer);
   const OpTimer timer([&] { return describe_plain("group_norm", {&x, &weight, &bias}, out); });
   backend_for(x.device()).group_norm(x, options, weight, bias, out);
   return out;
@@ -67,10 +68,10 @@ Tensor activation(const Tensor& x, Activation kind) {
   return out;
 }
 
-Tensor geglu(const Tensor& x) {
+Tensor geglu(const Tensor& x, WeightFormat consumer) {
   require_f32(x, "geglu", "x");
   TT_REQUIRE(x.rank() >= 1 && x.dim(-1) % 2 == 0, "geglu", "x must be [...,2C], got ", x.shape());
-  Tensor out = empty_like(x, x.shape().with(-1, x.dim(-1) / 2));
+  Tensor out = empty_input(x, x.shape().with(-1, x.dim(-1) / 2), consumer);
   const OpTimer timer([&] { return describe_plain("geglu", {&x}, out); });
   backend_for(x.device()).geglu(x, out);
   return out;

@@ -33,7 +33,7 @@ OpCall describe_product(const Tensor& x, const PackedWeight& weight, const Conv2
   const Shape& w = weight.shape();
   OpCall call{.op = "linear",
               .shape = cat(extents(x.shape()), " -> ", w[0]),
-              .arithmetic = std::string(weight.arithmetic()),
+              .arithmetic = weight.format() == WeightFormat::kInt8 ? "int8" : "f32",
               // Taps that meet only padding are counted, as everyone does.
               .operations = 2 * out.numel() * (w.numel() / std::max<int64_t>(w[0], 1)),
               .bytes = x.nbytes() + weight.bytes() + out.nbytes() + bytes_of(e.bias) +

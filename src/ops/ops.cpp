@@ -69,7 +69,7 @@ std::unique_ptr<PackedWeight> adopt(const PackedParts& parts, Device device) {
 }
 
 Tensor linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilogue) {
-  require_f32(x, "linear", "x");
+  require_product_input(x, "linear", "x");
   const Shape& w = weight.shape();
   TT_REQUIRE(w.rank() == 2, "linear", "weight must be packed from [N,K], got ", w);
   TT_REQUIRE(x.rank() >= 2 && x.dim(-1) == w[1], "linear", "x must be [...,", w[1], "], got ",
@@ -83,7 +83,7 @@ Tensor linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilo
 
 Tensor conv2d(const Tensor& x, const PackedWeight& weight, const Conv2dGeometry& g,
               const Epilogue& epilogue) {
-  require_f32(x, "conv2d", "x");
+  require_product_input(x, "conv2d", "x");
   const Shape& w = weight.shape();
   TT_REQUIRE(w.rank() == 4, "conv2d", "weight must be packed from [O,I,kh,kw], got ", w);
   TT_REQUIRE(x.rank() == 4 && x.dim(3) == w[1], "conv2d", "x must be [B,H,W,", w[1], "], got ",

@@ -30,11 +30,11 @@ PackedParts packed_parts(const PackedWeight& weight, Device device);
 std::unique_ptr<PackedWeight> adopt(const PackedParts& parts, Device device);
 
 /// out[..., n] = sum_k x[..., k] w[n, k], then the epilogue.
-/// x [..., K]; weight packed [N,K]; returns [..., N]
+/// x [..., K], f32 or as norms hand it over; weight packed [N,K]; returns [..., N]
 Tensor linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilogue = {});
 
 /// 2-D cross-correlation, zero padded, over x or over x resized (Conv2dGeometry::resize_height).
-/// x [B,H,W,I]; weight packed [O,I,kh,kw]; returns [B,H',W',O]
+/// x [B,H,W,I] as of linear; weight packed [O,I,kh,kw]; returns [B,H',W',O]
 Tensor conv2d(const Tensor& x, const PackedWeight& weight, const Conv2dGeometry& geometry,
               const Epilogue& epilogue = {});
 
@@ -44,9 +44,11 @@ Tensor conv2d(const Tensor& x, const PackedWeight& weight, const Conv2dGeometry&
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                  const AttentionOptions& options);
 
-/// (x - mean) / sqrt(var + eps) * weight + bias over the last axis; weight, bias [C].
-/// source  Ba et al. 2016, arXiv:1607.06450
-Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps);
+/// (x - mean) / sqrt(var + eps) * weight + bias over the last axis; weight, bias [C]. `consumer`:
+/// what the result meets, here and in group_norm and geglu; see Backend::input_type. source  Ba et
+/// al. 2016, arXiv:1607.06450
+Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps,
+                  WeightFormat consumer = WeightFormat::kStored);
 
 /// Mean and variance (without Bessel's correction) of each of `groups` channel groups over all
 /// positions of an image. x [B,...,C], C divisible by groups; returns [B,groups,2]
@@ -62,7 +64,7 @@ Tensor group_norm(const Tensor& x, const GroupNormOptions& options, const Tensor
 Tensor activation(const Tensor& x, Activation activation);
 
 /// x [..., 2C] -> x[..., :C] * gelu(x[..., C:]).  source  Shazeer 2020, arXiv:2002.05202
-Tensor geglu(const Tensor& x);
+Tensor geglu(const Tensor& x, WeightFormat consumer = WeightFormat::kStored);
 
 /// sum_i weight_i * tensor_i, one shape, summed left to right. The step rules of samplers use it.
 Tensor weighted_sum(std::initializer_list<WeightedTerm> terms);

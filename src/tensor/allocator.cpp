@@ -28,12 +28,11 @@ Tensor copied(const Shape& shape, std::span<const T> values) {
 }  // namespace
 
 Tensor empty(Allocator& allocator, const Shape& shape, DType dtype) {
-  const size_t bytes = static_cast<size_t>(shape.numel()) * size_of(dtype);
-  return Tensor(allocator.allocate(bytes), 0, dtype, shape);
+  return Tensor(allocator.allocate(bytes_of(dtype, shape)), 0, dtype, shape);
 }
 
 Tensor empty_host(const Shape& shape, DType dtype) {
-  const size_t bytes = static_cast<size_t>(shape.numel()) * size_of(dtype);
+  const size_t bytes = bytes_of(dtype, shape);
   try {
     return Tensor(std::make_shared<HostStorage>(bytes), 0, dtype, shape);
   } catch (const std::bad_alloc&) {

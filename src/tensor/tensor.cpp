@@ -2,6 +2,8 @@
 
 #include <limits>
 
+#include "tensor/int8_rows.h"
+
 namespace tintype {
 
 size_t size_of(DType dtype) {
@@ -18,6 +20,8 @@ size_t size_of(DType dtype) {
       return 1;
     case DType::kI32:
       return 4;
+    case DType::kInt8Rows:
+      return 0;
   }
   return 0;
 }
@@ -36,6 +40,8 @@ std::string_view to_string(DType dtype) {
       return "u8";
     case DType::kI32:
       return "i32";
+    case DType::kInt8Rows:
+      return "int8 rows";
   }
   return "?";
 }
@@ -103,6 +109,12 @@ Shape Shape::with(int i, int64_t extent) const {
   return Shape(result.dims());
 }
 
+size_t bytes_of(DType dtype, const Shape& shape) {
+  if (dtype != DType::kInt8Rows) return static_cast<size_t>(shape.numel()) * size_of(dtype);
+  if (shape.numel() == 0) return 0;
+  return static_cast<size_t>(shape.numel() / shape[-1] * int8_row_bytes(shape[-1]));
+}
+
 Tensor::Tensor(std::shared_ptr<const Storage> storage, size_t offset_bytes, DType dtype,
                const Shape& shape)
     : storage_(std::move(storage)), offset_(offset_bytes), dtype_(dtype), shape_(shape) {
@@ -115,6 +127,8 @@ Tensor::Tensor(std::shared_ptr<const Storage> storage, size_t offset_bytes, DTyp
 Tensor Tensor::reshape(const Shape& shape) const {
   TT_REQUIRE(shape.numel() == numel(), "reshape", "element count must stay ", numel(), " (", shape_,
              "), got ", shape);
+  TT_REQUIRE(dtype_ != DType::kInt8Rows || shape[-1] == shape_[-1], "reshape",
+             "rows must stay whole, got ", shape_, " to ", shape);
   Tensor result = *this;
   result.shape_ = shape;
   return result;
@@ -125,8 +139,7 @@ Tensor Tensor::slice(int64_t begin, int64_t end) const {
              ",", end, ") must lie within ", shape_);
   Tensor result = *this;
   result.shape_ = shape_.with(0, end - begin);
-  const int64_t row = dim(0) == 0 ? 0 : numel() / dim(0);
-  result.offset_ += static_cast<size_t>(begin * row) * size_of(dtype_);
+  result.offset_ += bytes_of(dtype_, shape_.with(0, begin));
   return result;
 }
 

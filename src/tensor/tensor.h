@@ -17,9 +17,17 @@
 
 namespace tintype {
 
-enum class DType : uint8_t { kF32, kF16, kBF16, kI8, kU8, kI32 };
+enum class DType : uint8_t {
+  kF32,
+  kF16,
+  kBF16,
+  kI8,
+  kU8,
+  kI32,
+  kInt8Rows  ///< floats rounded to 8 bits row by row, on the way to a product; see int8_rows.h
+};
 
-/// Bytes per element.
+/// Bytes per element; 0 for kInt8Rows, which have rows.
 size_t size_of(DType dtype);
 std::string_view to_string(DType dtype);
 std::ostream& operator<<(std::ostream& out, DType dtype);
@@ -62,6 +70,9 @@ class Shape {
   int rank_ = 0;
 };
 std::ostream& operator<<(std::ostream& out, const Shape& shape);
+
+/// Bytes of a contiguous tensor.
+size_t bytes_of(DType dtype, const Shape& shape);
 
 /// A block of bytes with one owner; its destructor gives the bytes back to wherever they came from
 /// (allocator, mapped file). Must outlive every handle: handles share it.
@@ -118,9 +129,10 @@ class Tensor {
   int rank() const { return shape_.rank(); }
   int64_t dim(int i) const { return shape_[i]; }
   int64_t numel() const { return shape_.numel(); }
-  size_t nbytes() const { return static_cast<size_t>(numel()) * size_of(dtype_); }
+  size_t nbytes() const { return bytes_of(dtype_, shape_); }
 
-  /// Same bytes, other shape. throws kInvalidArgument when the element counts differ
+  /// Same bytes, other shape. throws kInvalidArgument when the element counts differ, and for
+  /// kInt8Rows the last extents too
   Tensor reshape(const Shape& shape) const;
   /// Rows [begin, end) of the first axis; shares the bytes.
   Tensor slice(int64_t begin, int64_t end) const;

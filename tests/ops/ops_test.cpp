@@ -101,6 +101,50 @@ TEST(Ops, HalfWidthEmbeddingsGiveTheBitsOfTheirWidenedTable) {
   }
 }
 
+TEST(Ops, NormsThatRoundAtOnceGiveProductsTheSameBits) {
+  constexpr WeightFormat kInt8 = WeightFormat::kInt8;
+  for (const int64_t c : {5, 31, 64, 100}) {
+    const Tensor x = random_tensor(Shape{2, 7, 2 * c}, 1), weight = random_tensor(Shape{2 * c}, 2),
+                 bias = random_tensor(Shape{2 * c}, 3);
+    const auto wide = ops::pack(random_tensor(Shape{33, 2 * c}, 4), Device::kCpu, kInt8);
+    const auto narrow = ops::pack(random_tensor(Shape{33, c}, 5), Device::kCpu, kInt8);
+    const Tensor rounded = ops::layer_norm(x, weight, bias, 1e-5f, kInt8);
+    EXPECT_EQ(rounded.dtype(), DType::kInt8Rows);
+    EXPECT_EQ(rounded.nbytes(), static_cast<size_t>(14 * (8 + (2 * c + 3) / 4 * 4)));
+    EXPECT_TRUE(same_bits(ops::linear(ops::layer_norm(x, weight, bias, 1e-5f), *wide),
+                          ops::linear(rounded, *wide)));
+    const auto norm = [&](WeightFormat consumer) {
+      return ops::group_norm(
+          x, {.groups = 2, .activation = Activation::kSilu, .consumer = consumer}, weight, bias);
+    };
+    EXPECT_TRUE(same_bits(ops::linear(norm(WeightFormat::kStored), *wide),
+                          ops::linear(norm(kInt8), *wide)));
+    EXPECT_TRUE(
+        same_bits(ops::linear(ops::geglu(x), *narrow), ops::linear(ops::geglu(x, kInt8), *narrow)));
+  }
+}
+
+TEST(Ops, RowsRoundedForOneProductServeAnotherWithoutRounding) {
+  const std::vector<float> one(64, 1.0f), zero(64, 0.0f);
+  const Tensor x = random_tensor(Shape{3, 64}, 1);
+  const Tensor ones = host_tensor(Shape{64}, std::span(one)),
+               zeros = host_tensor(Shape{64}, std::span(zero));
+  const auto weight = ops::pack(random_tensor(Shape{9, 64}, 2), Device::kCpu);
+  const Tensor exact = ops::linear(ops::layer_norm(x, ones, zeros, 1e-5f), *weight);
+  const Tensor near =
+      ops::linear(ops::layer_norm(x, ones, zeros, 1e-5f, WeightFormat::kInt8), *weight);
+  for (int64_t i = 0; i < exact.numel(); ++i)
+    EXPECT_NEAR(near.data<float>()[i], exact.data<float>()[i], 0.1f);
+}
+
+TEST(Ops, Int8RowsStayWhole) {
+  const Tensor x = random_tensor(Shape{2, 6, 8}, 1), weight = random_tensor(Shape{8}, 2);
+  const Tensor rows = ops::layer_norm(x, weight, weight, 1e-5f, WeightFormat::kInt8);
+  EXPECT_EQ(rows.reshape(Shape{12, 8}).nbytes(), rows.nbytes());
+  EXPECT_EQ(rows.slice(1, 2).nbytes(), rows.nbytes() / 2);
+  EXPECT_THROW(rows.reshape(Shape{2, 48}), Error);
+}
+
 TEST(Ops, GroupNormKeepsItsDigitsFarFromZero) {
   // Mean 1000, spread 1: one pass in single precision would lose the variance altogether.
   const Tensor x = random_tensor(Shape{1, 64, 64, 8}, 1);

@@ -30,9 +30,7 @@ class PanelWeight final : public PackedWeight {
   PanelWeight(const Shape& shape, size_t bytes, Content content)
       : PackedWeight(shape, bytes), content_(std::move(content)) {}
   const Content& content() const { return content_; }
-  std::string_view arithmetic() const override {
-    return content_.format == WeightFormat::kInt8 ? "int8" : "f32";
-  }
+  WeightFormat format() const override { return content_.format; }
 
  private:
   Content content_;
@@ -151,6 +149,11 @@ ProductEpilogue raw(const Epilogue& e, int64_t rows_per_image) {
           .residual = data_or_null(e.residual)};
 }
 
+RowOutput row_output(Tensor& out) {
+  if (out.dtype() == DType::kInt8Rows) return {.int8_rows = out.mutable_bytes()};
+  return {.floats = out.mutable_data<float>()};
+}
+
 PictureArgs picture_args(const Tensor& x) {
   const int64_t images = x.dim(0), channels = x.dim(-1);
   return {.x = x.data<float>(),
@@ -205,6 +208,9 @@ class CpuBackend final : public Backend {
     return adopt_panels(parts);
   }
 
+  DType input_type(WeightFormat format) const override {
+    return format == WeightFormat::kInt8 ? DType::kInt8Rows : DType::kF32;
+  }
   void linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilogue,
               Tensor& out) const override {
     if (out.numel() == 0) return;
@@ -260,7 +266,7 @@ class CpuBackend final : public Backend {
                      .weight = weight.data<float>(),
                      .bias = bias.data<float>(),
                      .eps = eps,
-                     .out = out.mutable_data<float>()});
+                     .out = row_output(out)});
   }
   void group_moments(const Tensor& x, Tensor& out) const override {
     cpu::group_moments(picture_args(x), static_cast<int>(out.dim(1)), out.mutable_data<float>());
@@ -273,7 +279,7 @@ class CpuBackend final : public Backend {
                                       .eps = options.eps,
                                       .activation = options.activation,
                                       .moments = data_or_null(options.moments),
-                                      .out = out.mutable_data<float>()});
+                                      .out = row_output(out)});
   }
 
   void activation(const Tensor& x, Activation kind, Tensor& out) const override {
@@ -281,8 +287,7 @@ class CpuBackend final : public Backend {
   }
   void geglu(const Tensor& x, Tensor& out) const override {
     const int64_t columns = out.dim(-1);
-    cpu::geglu(x.data<float>(), columns ? out.numel() / columns : 0, columns,
-               out.mutable_data<float>());
+    cpu::geglu(x.data<float>(), columns ? out.numel() / columns : 0, columns, row_output(out));
   }
   void weighted_sum(std::span<const WeightedTerm> terms, Tensor& out) const override {
     std::vector<SumTerm> raw_terms;
@@ -315,8 +320,10 @@ class CpuBackend final : public Backend {
                 ProductEpilogue epilogue, Tensor& out) const {
     const PanelWeight::Content& panels = static_cast<const PanelWeight&>(weight).content();
     if (panels.format == WeightFormat::kStored) {
+      // Rows that were rounded for another product; what they lost is lost.
+      const Tensor widened = x.dtype() == DType::kInt8Rows ? widen(x) : x;
       product({.rows = rows,
-               .x = x.data<float>(),
+               .x = widened.data<float>(),
                .panels = panels.panels.get(),
                .stored = panels.stored,
                .columns = weight.shape()[0],
@@ -324,16 +331,24 @@ class CpuBackend final : public Backend {
                .out = out.mutable_data<float>()});
       return;
     }
-    const std::shared_ptr<Storage> bytes = allocator_.allocate(
-        static_cast<size_t>(rows.pixels() * quantized_row_bytes(rows.channels)));
-    quantize_rows(x.data<float>(), rows.pixels(), rows.channels, bytes->data());
+    Tensor rounded = x;
+    if (x.dtype() != DType::kInt8Rows) {
+      rounded = empty(allocator_, x.shape(), DType::kInt8Rows);
+      quantize_rows(x.data<float>(), rows.pixels(), rows.channels, rounded.mutable_bytes());
+    }
     epilogue.column_scale = panels.scales.data();
     int8_product({.rows = rows,
-                  .x = bytes->data(),
+                  .x = rounded.bytes(),
                   .panels = panels.panels.get(),
                   .columns = weight.shape()[0],
                   .epilogue = epilogue,
                   .out = out.mutable_data<float>()});
+  }
+
+  Tensor widen(const Tensor& x) const {
+    Tensor out = empty(allocator_, x.shape(), DType::kF32);
+    widen_rows(x.bytes(), x.numel() / x.dim(-1), x.dim(-1), out.mutable_data<float>());
+    return out;
   }
 
   mutable CachingAllocator allocator_;

@@ -15,6 +15,11 @@ HWY_BEFORE_NAMESPACE();
 namespace tintype::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+/// The widest vectors of floats.
+using Floats = hn::ScalableTag<float>;
+using Vector = hn::Vec<Floats>;
+inline constexpr int64_t kLanes = HWY_LANES(float);
+
 /// e^x to 1 ulp or so: x = n ln2 + r, a degree-6 polynomial on |r| <= ln2/2, n into the exponent.
 /// Below -87.3 it returns 0 (the result would be subnormal), above 88.3 it saturates near 3e38.
 template <class D, class V = hn::Vec<D>>

@@ -18,6 +18,7 @@
 #include <hwy/highway.h>
 
 #include "backend/cpu/product_store-inl.h"
+#include "backend/cpu/quantize_row-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tintype::cpu::HWY_NAMESPACE {
@@ -79,7 +80,7 @@ void WideTile(int64_t count, const Int8TileArgs& args) {
     const int8_t* weights = reinterpret_cast<const int8_t*>(column_sums + kInt8PanelWidth);
     for (int64_t r = 0; r < count; ++r) {
       const std::byte* input = args.rows[tap * kWideRows + r];
-      QuantizedRowHeader row;
+      Int8RowHeader row;
       std::memcpy(&row, input, sizeof(row));
       float* to = args.sums + r * kInt8PanelWidth;
       const auto finish = [&](int64_t n, hn::Vec<Ints> dots) HWY_ATTR {
@@ -94,60 +95,12 @@ void WideTile(int64_t count, const Int8TileArgs& args) {
   }
 }
 
-void QuantizeRow(const float* x, int64_t channels, std::byte* out) {
-  const Floats d;
-  const Ints di;
-  const hn::Rebind<uint8_t, Floats> bytes;
-  float low = x[0], high = x[0];
-  bool finite = true;
-  int64_t c = 0;
-  if (channels >= kLanes) {
-    Vector lowest = hn::LoadU(d, x), highest = lowest, zeros = hn::Sub(lowest, lowest);
-    for (; c + kLanes <= channels; c += kLanes) {
-      const Vector v = hn::LoadU(d, x + c);
-      lowest = hn::Min(lowest, v);
-      highest = hn::Max(highest, v);
-      zeros = hn::Add(zeros, hn::Sub(v, v));  // stays zero unless a value is not finite
-    }
-    low = hn::GetLane(hn::MinOfLanes(d, lowest));
-    high = hn::GetLane(hn::MaxOfLanes(d, highest));
-    finite = hn::GetLane(hn::SumOfLanes(d, zeros)) == 0.0f;
-  }
-  for (; c < channels; ++c) {
-    low = std::min(low, x[c]);
-    high = std::max(high, x[c]);
-    finite = finite && std::isfinite(x[c]);
-  }
-  const float scale = (high - low) / 255.0f;
-  QuantizedRowHeader row{.scale = scale, .offset = low};
-  if (!finite || !std::isfinite(scale)) row.scale = row.offset = NAN;
-  std::memcpy(out, &row, sizeof(row));
-  uint8_t* q = reinterpret_cast<uint8_t*>(out + sizeof(row));
-  const float inverse = finite && scale > 0 && std::isfinite(1.0f / scale) ? 1.0f / scale : 0.0f;
-  const Vector vlow = hn::Set(d, finite ? low : 0.0f), vinverse = hn::Set(d, inverse);
-  const auto quantize = [&](Vector v) HWY_ATTR {
-    const auto rounded = hn::NearestInt(hn::Mul(hn::Sub(v, vlow), vinverse));
-    return hn::DemoteTo(bytes, hn::Min(hn::Max(rounded, hn::Zero(di)), hn::Set(di, 255)));
-  };
-  for (c = 0; c + kLanes <= channels; c += kLanes)
-    hn::StoreU(quantize(hn::LoadU(d, x + c)), bytes, q + c);
-  if (c < channels) {
-    HWY_ALIGN float last[kLanes];
-    HWY_ALIGN uint8_t tail[kLanes];
-    std::fill_n(last, kLanes, low);
-    std::copy(x + c, x + channels, last);
-    hn::StoreU(quantize(hn::Load(d, last)), bytes, tail);
-    std::copy_n(tail, channels - c, q + c);
-  }
-  for (c = channels; c % kQuad != 0; ++c) q[c] = 0;
-}
-
 void QuantizeRows(const float* x, int64_t rows, int64_t channels, std::byte* out) {
   const int64_t rows_per_task = std::max<int64_t>((int64_t{1} << 15) / channels, 1);
   parallel_for((rows + rows_per_task - 1) / rows_per_task, [&](int64_t task, int) HWY_ATTR {
     const int64_t last = std::min((task + 1) * rows_per_task, rows);
     for (int64_t row = task * rows_per_task; row < last; ++row)
-      QuantizeRow(x + row * channels, channels, out + row * quantized_row_bytes(channels));
+      QuantizeRow(x + row * channels, channels, out + row * int8_row_bytes(channels));
   });
 }
 
@@ -173,7 +126,7 @@ void Int8Product(const Int8ProductArgs& args, const Int8Tile& tile, const std::b
   const TaskCutting cut(args.rows.rows(), (args.columns + kInt8PanelWidth - 1) / kInt8PanelWidth,
                         tile.rows, kMaxTilesPerTask);
   const RowSource source{
-      .x = args.x, .pixel_bytes = quantized_row_bytes(args.rows.channels), .padding = padding};
+      .x = args.x, .pixel_bytes = int8_row_bytes(args.rows.channels), .padding = padding};
   const Outputs outputs{args.epilogue, args.columns, args.out};
   const int64_t tile_pointers = taps * tile.rows, tile_sums = tile.rows * kInt8PanelWidth;
   struct Scratch {
@@ -304,11 +257,22 @@ void quantize_rows(const float* x, int64_t rows, int64_t channels, std::byte* ou
   if (rows && channels) HWY_DYNAMIC_DISPATCH(QuantizeRows)(x, rows, channels, out);
 }
 
+void widen_rows(const std::byte* x, int64_t rows, int64_t channels, float* out) {
+  parallel_for(rows, [&](int64_t row, int) {
+    Int8RowHeader header;
+    const std::byte* from = x + row * int8_row_bytes(channels);
+    std::memcpy(&header, from, sizeof(header));
+    for (int64_t c = 0; c < channels; ++c)
+      out[row * channels + c] =
+          header.scale * std::to_integer<uint8_t>(from[sizeof(header) + static_cast<size_t>(c)]) +
+          header.offset;
+  });
+}
+
 void int8_product(const Int8ProductArgs& args) {
   if (args.rows.rows() == 0 || args.columns == 0) return;
   // A padding tap reads a row whose scale and offset are zero.
-  const std::vector<std::byte> padding(
-      static_cast<size_t>(quantized_row_bytes(args.rows.channels)));
+  const std::vector<std::byte> padding(static_cast<size_t>(int8_row_bytes(args.rows.channels)));
   HWY_DYNAMIC_DISPATCH(Int8Product)(args, tile_in_use(), padding.data());
 }
 

@@ -17,9 +17,12 @@ void pack_int8_panels(const PanelSource& source, std::byte* panels, float* scale
 /// Longer sums could leave 32 bits.
 inline constexpr int64_t kMaxInt8Depth = 65536;
 
-/// x [rows, channels] -> rows of quantized_row_bytes. A row with a value that is not finite becomes
+/// x [rows, channels] -> rows of int8_row_bytes. A row with a value that is not finite becomes
 /// not-a-number throughout.
 void quantize_rows(const float* x, int64_t rows, int64_t channels, std::byte* out);
+
+/// And back, as near as they are.
+void widen_rows(const std::byte* x, int64_t rows, int64_t channels, float* out);
 
 struct Int8ProductArgs {
   RowGeometry rows;

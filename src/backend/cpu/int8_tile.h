@@ -1,8 +1,8 @@
 /// The register tile of 8-bit products, in the form that each instruction set multiplies fastest.
 /// Thread-safe: no state.
 ///
-/// An input row (a pixel or token) is 8-bit unsigned with a scale and an offset of its own,
-/// x = scale * q + offset; a weight column is 8-bit signed with one scale over all taps. So
+/// An input row is as tensor/int8_rows.h says, x = scale * q + offset; a weight column is 8-bit
+/// signed with one scale over all taps. So
 ///   sum_k x_k w_k = scale * sum_k q_k w_k + offset * sum_k w_k,
 /// where the first sum is exact in 32-bit integers and the last is known when the weight is packed.
 /// Each tap of a convolution meets another pixel, with another scale: taps are added in f32.
@@ -12,12 +12,12 @@
 #include <cstdint>
 #include <cstring>
 
+#include "tensor/int8_rows.h"
+
 namespace tintype::cpu {
 
 /// Columns of a panel, whatever the instruction set.
 inline constexpr int64_t kInt8PanelWidth = 32;
-/// Inputs that one instruction multiplies and adds up.
-inline constexpr int64_t kQuad = 4;
 
 /// To the nearest whole number, ties to even; |x| < 2^22. (The library's lrintf is a call where the
 /// compiler must keep errno.)
@@ -26,16 +26,6 @@ inline int32_t round_to_int(float x) {
   int32_t bits;
   std::memcpy(&bits, &shifted, sizeof(bits));
   return bits - 0x4B400000;
-}
-
-/// What precedes the bytes of a quantised row.
-struct QuantizedRowHeader {
-  float scale, offset;
-};
-
-/// Bytes of a row of `channels` inputs: the header, then the inputs filled up to quads with zeros.
-constexpr int64_t quantized_row_bytes(int64_t channels) {
-  return static_cast<int64_t>(sizeof(QuantizedRowHeader)) + (channels + kQuad - 1) / kQuad * kQuad;
 }
 
 /// A tap of a panel: the sums of its columns' weights (float[kInt8PanelWidth]), then for each quad

@@ -15,7 +15,7 @@ constexpr int64_t kVectorBytes = 64;
 /// sums (+)= scale * dots + offset * column sums, of one vector of columns of one row.
 TT_VNNI_INLINE void add_tap(__m512i dots, const std::byte* row, __m512 column_sums, bool first,
                             float* sums) {
-  QuantizedRowHeader header;
+  Int8RowHeader header;
   std::memcpy(&header, row, sizeof(header));
   const __m512 before = first ? _mm512_setzero_ps() : _mm512_load_ps(sums);
   const __m512 scaled =
@@ -31,7 +31,7 @@ TT_VNNI void tile(const Int8TileArgs& args, std::index_sequence<I...>) {
   for (int64_t tap = 0; tap < args.taps; ++tap) {
     const std::byte* const* rows = args.rows + tap * kRows;
     const float* column_sums = reinterpret_cast<const float*>(panel);
-    const std::byte* inputs[] = {(rows[I / 2] + sizeof(QuantizedRowHeader))...};
+    const std::byte* inputs[] = {(rows[I / 2] + sizeof(Int8RowHeader))...};
     Sums512 dots[kVectors] = {(static_cast<void>(I), Sums512{})...};
     panel += kInt8PanelWidth * sizeof(float);
     for (int64_t quad = 0; quad < args.quads; ++quad, panel += 2 * kVectorBytes) {

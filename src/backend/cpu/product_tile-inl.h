@@ -13,14 +13,12 @@
 #include <cstdint>
 #include <utility>
 
+#include "backend/cpu/functions-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace tintype::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-using Floats = hn::ScalableTag<float>;
-using Vector = hn::Vec<Floats>;
-
-inline constexpr int64_t kLanes = HWY_LANES(float);
 inline constexpr int64_t kPanelWidth = 2 * kLanes;
 // Rows of the tile: R * 2 accumulators, 2 weight vectors and 1 broadcast must fit the registers
 // (32 with AVX-512 and NEON, 16 with AVX2 and SSE4).

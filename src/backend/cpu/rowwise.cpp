@@ -12,13 +12,10 @@
 #include <hwy/highway.h>
 
 #include "backend/cpu/functions-inl.h"
+#include "backend/cpu/quantize_row-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tintype::cpu::HWY_NAMESPACE {
-
-using Floats = hn::ScalableTag<float>;
-using Vector = hn::Vec<Floats>;
-inline constexpr int64_t kLanes = HWY_LANES(float);
 
 // Work per task, in floats: large enough to hide the hand-over, small enough to balance.
 constexpr int64_t kGrain = 1 << 15;
@@ -45,11 +42,27 @@ HWY_INLINE void StoreUpTo(Floats d, Vector v, float* to, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = buffer[i];
 }
 
-void LayerNormRow(const LayerNormArgs& args, int64_t row) {
+/// Rows on their way out: in place, or through a buffer in the first-level cache.
+class RowWriter {
+ public:
+  RowWriter(const RowOutput& out, int64_t channels)
+      : out_(out), channels_(channels), row_(static_cast<size_t>(out.floats ? 0 : channels)) {}
+  float* begin(int64_t row) { return out_.floats ? out_.floats + row * channels_ : row_.data(); }
+  void end(int64_t row) {
+    if (!out_.floats)
+      QuantizeRow(row_.data(), channels_, out_.int8_rows + row * int8_row_bytes(channels_));
+  }
+
+ private:
+  const RowOutput& out_;
+  int64_t channels_;
+  std::vector<float> row_;
+};
+
+void LayerNormRow(const LayerNormArgs& args, int64_t row, float* out) {
   const Floats d;
   const int64_t channels = args.channels;
   const float* x = args.x + row * channels;
-  float* out = args.out + row * channels;
   const float scale = 1.0f / static_cast<float>(channels);
   Vector sum = hn::Zero(d);
   ForVectors(channels,
@@ -76,7 +89,11 @@ void LayerNorm(const LayerNormArgs& args) {
   const int64_t tasks = (args.rows + rows_per_task - 1) / rows_per_task;
   parallel_for(tasks, [&](int64_t task, int) HWY_ATTR {
     const int64_t last = HWY_MIN((task + 1) * rows_per_task, args.rows);
-    for (int64_t row = task * rows_per_task; row < last; ++row) LayerNormRow(args, row);
+    RowWriter writer(args.out, args.channels);
+    for (int64_t row = task * rows_per_task; row < last; ++row) {
+      LayerNormRow(args, row, writer.begin(row));
+      writer.end(row);
+    }
   });
 }
 
@@ -165,15 +182,21 @@ void FoldMoments(const GroupNormArgs& args, int64_t channels, const T* moments, 
   }
 }
 
-void ScaleRows(const float* x, int64_t rows, int64_t channels, const float* factor,
-               const float* shift, Activation activation, float* out) {
+/// Rows first..first+rows-1 of a picture.
+void ScaleRows(const PictureArgs& p, int64_t first, int64_t rows, const float* factor,
+               const float* shift, const GroupNormArgs& args) {
   const Floats d;
-  for (int64_t r = 0; r < rows; ++r, x += channels, out += channels) {
+  const int64_t channels = p.channels;
+  RowWriter writer(args.out, channels);
+  for (int64_t row = first; row < first + rows; ++row) {
+    const float* x = p.x + row * channels;
+    float* out = writer.begin(row);
     ForVectors(channels, [&](int64_t c, int64_t n) HWY_ATTR {
       const Vector y =
           hn::MulAdd(LoadUpTo(d, x + c, n), LoadUpTo(d, factor + c, n), LoadUpTo(d, shift + c, n));
-      StoreUpTo(d, Activate(d, y, activation), out + c, n);
+      StoreUpTo(d, Activate(d, y, args.activation), out + c, n);
     });
+    writer.end(row);
   }
 }
 
@@ -192,10 +215,9 @@ void GroupNorm(const PictureArgs& p, const GroupNormArgs& args) {
   const Parts parts(p);
   parallel_for(p.images * parts.count, [&](int64_t task, int) HWY_ATTR {
     const int64_t image = task / parts.count, part = task % parts.count;
-    const int64_t start = (image * p.positions + part * parts.rows) * p.channels;
     const float* factor = affine.data() + image * 2 * p.channels;
-    ScaleRows(p.x + start, parts.rows_of(part), p.channels, factor, factor + p.channels,
-              args.activation, args.out + start);
+    ScaleRows(p, image * p.positions + part * parts.rows, parts.rows_of(part), factor,
+              factor + p.channels, args);
   });
 }
 
@@ -209,18 +231,21 @@ void Activation1D(const float* x, int64_t count, Activation activation, float* o
   });
 }
 
-void Geglu(const float* x, int64_t rows, int64_t columns, float* out) {
+void Geglu(const float* x, int64_t rows, int64_t columns, const RowOutput& output) {
   const Floats d;
   const int64_t rows_per_task = HWY_MAX(kGrain / columns, int64_t{1});
   parallel_for((rows + rows_per_task - 1) / rows_per_task, [&](int64_t task, int) HWY_ATTR {
     const int64_t last = HWY_MIN((task + 1) * rows_per_task, rows);
+    RowWriter writer(output, columns);
     for (int64_t row = task * rows_per_task; row < last; ++row) {
       const float* value = x + row * 2 * columns;
+      float* out = writer.begin(row);
       ForVectors(columns, [&](int64_t c, int64_t n) HWY_ATTR {
         StoreUpTo(d,
                   hn::Mul(LoadUpTo(d, value + c, n), Gelu(d, LoadUpTo(d, value + columns + c, n))),
-                  out + row * columns + c, n);
+                  out + c, n);
       });
+      writer.end(row);
     }
   });
 }
@@ -273,7 +298,7 @@ void activate(const float* x, int64_t count, Activation activation, float* out) 
   HWY_DYNAMIC_DISPATCH(Activation1D)(x, count, activation, out);
 }
 
-void geglu(const float* x, int64_t rows, int64_t columns, float* out) {
+void geglu(const float* x, int64_t rows, int64_t columns, const RowOutput& out) {
   if (columns > 0) HWY_DYNAMIC_DISPATCH(Geglu)(x, rows, columns, out);
 }
 

@@ -3,6 +3,7 @@
 /// Thread-safe: no state.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -10,13 +11,19 @@
 
 namespace tintype::cpu {
 
+/// Where rows of results go: one of the two.
+struct RowOutput {
+  float* floats = nullptr;
+  std::byte* int8_rows = nullptr;  ///< see tensor/int8_rows.h
+};
+
 struct LayerNormArgs {
   const float* x = nullptr;
   int64_t rows = 0, channels = 0;
   const float* weight = nullptr;
   const float* bias = nullptr;
   float eps = 0;
-  float* out = nullptr;
+  RowOutput out;
 };
 void layer_norm(const LayerNormArgs& args);
 
@@ -35,12 +42,12 @@ struct GroupNormArgs {
   float eps = 0;
   Activation activation = Activation::kNone;
   const float* moments = nullptr;  ///< [images, groups, 2]; null: the picture's
-  float* out = nullptr;
+  RowOutput out;
 };
 void group_norm(const PictureArgs& picture, const GroupNormArgs& args);
 void activate(const float* x, int64_t count, Activation activation, float* out);
 /// x [rows, 2 * columns] -> out [rows, columns]
-void geglu(const float* x, int64_t rows, int64_t columns, float* out);
+void geglu(const float* x, int64_t rows, int64_t columns, const RowOutput& out);
 struct SumTerm {
   float weight;
   const float* x;

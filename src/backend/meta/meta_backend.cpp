@@ -29,9 +29,12 @@ class MetaAllocator final : public Allocator {
 
 class MetaWeight final : public PackedWeight {
  public:
-  MetaWeight(const Shape& shape, size_t bytes) : PackedWeight(shape, bytes), storage_(bytes) {}
+  MetaWeight(const Shape& shape, size_t bytes, WeightFormat format)
+      : PackedWeight(shape, bytes), format_(format), storage_(bytes) {}
+  WeightFormat format() const override { return format_; }
 
  private:
+  WeightFormat format_;
   MetaStorage storage_;
 };
 
@@ -50,7 +53,7 @@ class MetaBackend final : public Backend {
   }
   std::unique_ptr<PackedWeight> pack(const Tensor& weight, WeightFormat format) const override {
     const int64_t columns = weight.dim(0);
-    if (columns == 0) return std::make_unique<MetaWeight>(weight.shape(), 0);
+    if (columns == 0) return std::make_unique<MetaWeight>(weight.shape(), 0, format);
     if (format == WeightFormat::kInt8) {
       // One byte an element, and for each tap and column a sum, for each column a scale.
       const int64_t panels = (columns + kInt8PanelColumns - 1) / kInt8PanelColumns;
@@ -58,17 +61,21 @@ class MetaBackend final : public Backend {
       const int64_t depth = (weight.dim(1) + 3) / 4 * 4;
       return std::make_unique<MetaWeight>(
           weight.shape(),
-          static_cast<size_t>(panels * kInt8PanelColumns * (taps * (depth + 4) + 4)));
+          static_cast<size_t>(panels * kInt8PanelColumns * (taps * (depth + 4) + 4)), format);
     }
     const int64_t padded = (columns + kPanelColumns - 1) / kPanelColumns * kPanelColumns;
     const int64_t elements = weight.numel() / columns * padded;
-    return std::make_unique<MetaWeight>(weight.shape(),
-                                        static_cast<size_t>(elements) * size_of(weight.dtype()));
+    return std::make_unique<MetaWeight>(
+        weight.shape(), static_cast<size_t>(elements) * size_of(weight.dtype()), format);
   }
   std::unique_ptr<PackedWeight> adopt(const PackedParts& parts) const override {
     size_t bytes = 0;
     for (const Tensor& part : parts.parts) bytes += part.nbytes();
-    return std::make_unique<MetaWeight>(parts.shape, bytes);
+    return std::make_unique<MetaWeight>(
+        parts.shape, bytes, parts.element == "int8" ? WeightFormat::kInt8 : WeightFormat::kStored);
+  }
+  DType input_type(WeightFormat format) const override {
+    return format == WeightFormat::kInt8 ? DType::kInt8Rows : DType::kF32;
   }
   void attention(const Tensor&, const Tensor& k, const Tensor& v, const AttentionOptions&,
                  Tensor&) const override {
@@ -77,9 +84,14 @@ class MetaBackend final : public Backend {
   }
 
   void cast(const Tensor&, Tensor&) const override {}
-  void linear(const Tensor&, const PackedWeight&, const Epilogue&, Tensor&) const override {}
-  void conv2d(const Tensor&, const PackedWeight&, const Conv2dGeometry&, const Epilogue&,
-              Tensor&) const override {}
+  void linear(const Tensor& x, const PackedWeight& weight, const Epilogue&,
+              Tensor&) const override {
+    const MetaStorage rounded(rounded_bytes(x, weight));
+  }
+  void conv2d(const Tensor& x, const PackedWeight& weight, const Conv2dGeometry&, const Epilogue&,
+              Tensor&) const override {
+    const MetaStorage rounded(rounded_bytes(x, weight));
+  }
   void layer_norm(const Tensor&, const Tensor&, const Tensor&, float, Tensor&) const override {}
   void group_moments(const Tensor&, Tensor&) const override {}
   void group_norm(const Tensor&, const GroupNormOptions&, const Tensor&, const Tensor&,
@@ -91,6 +103,12 @@ class MetaBackend final : public Backend {
   void embedding(const Tensor&, const Tensor&, Tensor&) const override {}
 
  private:
+  /// What the CPU makes of inputs that nobody rounded before, for the length of a product.
+  static size_t rounded_bytes(const Tensor& x, const PackedWeight& weight) {
+    const bool rounds = weight.format() == WeightFormat::kInt8 && x.dtype() == DType::kF32;
+    return rounds ? bytes_of(DType::kInt8Rows, x.shape()) : 0;
+  }
+
   mutable MetaAllocator allocator_;
 };
 

@@ -65,6 +65,7 @@ float load(const Tensor& x, int64_t i) {
     case DType::kI8:
     case DType::kU8:
     case DType::kI32:
+    case DType::kInt8Rows:
       break;
   }
   fail(ErrorKind::kInternal, "reference", "loads floats, got ", x.dtype());

@@ -45,12 +45,12 @@ ClipTextModel::Layer::Layer(const WeightScope& w, const ClipTextConfig& c)
       fc2(w / "mlp" / "fc2", c.intermediate_size, c.hidden_size) {}
 
 Tensor ClipTextModel::Layer::forward(const Tensor& x) const {
-  const Tensor n = layer_norm1.forward(x);
+  const Tensor n = layer_norm1.forward(x, nn::common_format({&q_proj, &k_proj, &v_proj}));
   const float scale = 1.0f / std::sqrt(static_cast<float>(x.dim(-1) / heads));
   const Tensor mixed = ops::attention(q_proj.forward(n), k_proj.forward(n), v_proj.forward(n),
                                       {.heads = heads, .scale = scale, .causal = true});
   const Tensor h = out_proj.forward(mixed, {.residual = &x});
-  const Tensor wide = fc1.forward(layer_norm2.forward(h), {.activation = hidden_act});
+  const Tensor wide = fc1.forward(layer_norm2.forward(h, fc1.format()), {.activation = hidden_act});
   return fc2.forward(wide, {.residual = &h});
 }
 

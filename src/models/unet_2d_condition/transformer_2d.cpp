@@ -42,11 +42,12 @@ BasicTransformerBlock::BasicTransformerBlock(const WeightScope& w, int64_t width
       ff_out_(w / "ff.net.2", 4 * width, width) {}
 
 Tensor BasicTransformerBlock::forward(const Tensor& x, const Tensor& context) const {
-  Tensor n = norm1_.forward(x);
+  Tensor n = norm1_.forward(x, attn1_.self_format());
   Tensor h = attn1_.forward(n, n, x);
-  h = attn2_.forward(norm2_.forward(h), context, h);
-  n = norm3_.forward(h);
-  return ff_out_.forward(ops::geglu(ff_in_.forward(n)), {.residual = &h});
+  h = attn2_.forward(norm2_.forward(h, attn2_.query_format()), context, h);
+  n = norm3_.forward(h, ff_in_.format());
+  n = ops::geglu(ff_in_.forward(n), ff_out_.format());
+  return ff_out_.forward(n, {.residual = &h});
 }
 
 // The 1x1 convolutions of Stable Diffusion 1 and the linear projections of later models are the
@@ -63,7 +64,7 @@ Transformer2DModel::Transformer2DModel(const WeightScope& w, const Options& o)
 Tensor Transformer2DModel::forward(const Tensor& x, const Tensor& context) const {
   const Shape tokens{x.dim(0), x.dim(1) * x.dim(2), x.dim(3)};
   const Tensor residual = x.reshape(tokens);
-  Tensor h = proj_in_.forward(norm_.forward(residual));
+  Tensor h = proj_in_.forward(norm_.forward(residual, {.consumer = proj_in_.format()}));
   for (const BasicTransformerBlock& block : transformer_blocks_) h = block.forward(h, context);
   return proj_out_.forward(h, {.residual = &residual}).reshape(x.shape());
 }

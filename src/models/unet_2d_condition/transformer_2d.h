@@ -15,6 +15,9 @@ class CrossAttention {
   CrossAttention(const WeightScope& w, int64_t width, int64_t context_width, int64_t heads);
   /// x [B,S,C], context [B,T,E] -> to_out(attention) + residual, [B,S,C]
   Tensor forward(const Tensor& x, const Tensor& context, const Tensor& residual) const;
+  /// What x is made for, where it is the context too and where it is not.
+  WeightFormat self_format() const { return nn::common_format({&to_q_, &to_k_, &to_v_}); }
+  WeightFormat query_format() const { return to_q_.format(); }
 
  private:
   int heads_;

@@ -293,7 +293,8 @@ Tensor Unet2dConditionModel::run(const Tensor& x, float timestep, const Conditio
   }
   h = last.layers(fresh, last.resnets.size(), std::move(h), temb, context, skips);
   nn::trace(trace, cat("up_blocks.", up_blocks_.size() - 1), h);
-  return conv_out_.forward(conv_norm_out_.forward(h, config_.act_fn));
+  return conv_out_.forward(
+      conv_norm_out_.forward(h, {.activation = config_.act_fn, .consumer = conv_out_.format()}));
 }
 
 }  // namespace tintype
