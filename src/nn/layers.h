@@ -7,17 +7,19 @@
 #include <memory>
 #include <optional>
 
+#include "nn/adapter_view.h"
 #include "nn/band_moments.h"
 #include "ops/ops.h"
 #include "weights/weights.h"
 
 namespace tintype::nn {
 
-/// What a layer may fuse into its store; see Epilogue.
+/// What a layer may fuse into its store, see Epilogue; and what the request's adapters add to it.
 struct Fused {
   Activation activation = Activation::kNone;
   const Tensor* image_bias = nullptr;
   const Tensor* residual = nullptr;
+  const AdapterView* adapters = nullptr;
 };
 
 /// y = x W^T + b. x [..., in] -> [..., out]
@@ -33,6 +35,7 @@ class Linear {
   Tensor forward(const Tensor& x, const Fused& fused = {}) const;
 
  private:
+  int64_t slot_;  ///< where adapters find it; see WeightScope::add_slot
   std::unique_ptr<PackedWeight> weight_;
   std::optional<Tensor> bias_;
 };
@@ -48,6 +51,7 @@ class Conv2d {
                          const Fused& fused = {}) const;
 
  private:
+  int64_t slot_;
   Conv2dGeometry geometry_;
   std::unique_ptr<PackedWeight> weight_;
   Tensor bias_;

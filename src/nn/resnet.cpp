@@ -13,15 +13,15 @@ ResnetBlock2D::ResnetBlock2D(const WeightScope& w, const Options& o)
     conv_shortcut_.emplace(w / "conv_shortcut", o.in_channels, o.out_channels, 1, same_padding(0));
 }
 
-Tensor ResnetBlock2D::forward(const Tensor& x, const Tensor* activated_temb,
-                              BandMoments* bands) const {
+Tensor ResnetBlock2D::forward(const Tensor& x, const Tensor* activated_temb, BandMoments* bands,
+                              const AdapterView* adapters) const {
   std::optional<Tensor> temb;
-  if (time_emb_proj_) temb = time_emb_proj_->forward(*activated_temb);
+  if (time_emb_proj_) temb = time_emb_proj_->forward(*activated_temb, {.adapters = adapters});
   Tensor h = norm1_.forward(x, activation_, bands);
-  h = conv1_.forward(h, {.image_bias = temb ? &*temb : nullptr});
+  h = conv1_.forward(h, {.image_bias = temb ? &*temb : nullptr, .adapters = adapters});
   h = norm2_.forward(h, activation_, bands);
-  const Tensor shortcut = conv_shortcut_ ? conv_shortcut_->forward(x) : x;
-  return conv2_.forward(h, {.residual = &shortcut});
+  const Tensor shortcut = conv_shortcut_ ? conv_shortcut_->forward(x, {.adapters = adapters}) : x;
+  return conv2_.forward(h, {.residual = &shortcut, .adapters = adapters});
 }
 
 namespace {

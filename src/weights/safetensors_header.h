@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "weights/weights.h"
@@ -25,6 +26,7 @@ struct SafetensorsHeader {
   std::vector<TensorSource::Entry> entries;          ///< sorted by name
   std::vector<Extent> extents;                       ///< of entries[i]
   std::vector<TensorSource::Unreadable> unreadable;  ///< sorted by name
+  std::vector<std::pair<std::string, std::string>> metadata;  ///< as in the file
 };
 
 /// `file` is the whole file. Memory taken is a small multiple of the header's length, which is at

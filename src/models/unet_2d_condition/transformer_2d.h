@@ -14,7 +14,8 @@ class CrossAttention {
  public:
   CrossAttention(const WeightScope& w, int64_t width, int64_t context_width, int64_t heads);
   /// x [B,S,C], context [B,T,E] -> to_out(attention) + residual, [B,S,C]
-  Tensor forward(const Tensor& x, const Tensor& context, const Tensor& residual) const;
+  Tensor forward(const Tensor& x, const Tensor& context, const Tensor& residual,
+                 const nn::AdapterView* adapters) const;
 
  private:
   int heads_;
@@ -28,7 +29,7 @@ class CrossAttention {
 class BasicTransformerBlock {
  public:
   BasicTransformerBlock(const WeightScope& w, int64_t width, int64_t context_width, int64_t heads);
-  Tensor forward(const Tensor& x, const Tensor& context) const;
+  Tensor forward(const Tensor& x, const Tensor& context, const nn::AdapterView* adapters) const;
 
  private:
   nn::LayerNorm norm1_;
@@ -47,7 +48,7 @@ class Transformer2DModel {
   };
   Transformer2DModel(const WeightScope& w, const Options& options);
   /// x [B,H,W,C], context [B,T,E] -> [B,H,W,C]
-  Tensor forward(const Tensor& x, const Tensor& context) const;
+  Tensor forward(const Tensor& x, const Tensor& context, const nn::AdapterView* adapters) const;
 
  private:
   nn::GroupNorm norm_;
