@@ -11,6 +11,7 @@
 #include "pipelines/network_calls.h"
 #include "pipelines/noise.h"
 #include "pipelines/prompt_encoding.h"
+#include "pipelines/request_adapters.h"
 #include "prompts/prompt_syntax.h"
 
 namespace tintype {
@@ -166,16 +167,16 @@ int calls_of(const Part& part) { return static_cast<int>(part.sampler->timesteps
 
 /// The networks of a run in their order, their prompts encoded.
 std::vector<Part> plan(const DiffusionModel& model, const TextToImageSettings& s,
-                       const DiffusionModel* refiner) {
+                       const DiffusionModel* refiner, const AdapterSet& adapters) {
   std::vector<Part> parts;
-  const auto add = [&](const DiffusionModel& m, const std::string& sampler) {
-    parts.push_back({m, encode_prompts(m, s), sampler_of(m, s, sampler)});
+  const auto add = [&](const DiffusionModel& m, const std::string& sampler, const AdapterSet& own) {
+    parts.push_back({m, encode_prompts(m, s, own), sampler_of(m, s, sampler)});
     parts.back().last = calls_of(parts.back());
   };
-  add(model, s.sampler);
+  add(model, s.sampler, adapters);
   if (!refiner) return parts;
   parts[0].last = calls_before(model, *parts[0].sampler, s.refiner_start);
-  add(*refiner, s.refiner_sampler);
+  add(*refiner, s.refiner_sampler, {});
   parts[1].first = calls_before(*refiner, *parts[1].sampler, s.refiner_start);
   return parts;
 }
@@ -331,13 +332,15 @@ void count_up(TextToImageRequest& request, uint64_t pictures) {
 std::vector<TextToImageResult> text_to_images(const DiffusionModel& model,
                                               TextToImageSettings settings, const RunContext& run,
                                               const DiffusionModel* refiner,
-                                              const DecodeBands& bands) {
+                                              const DecodeBands& bands,
+                                              const AdapterSet& adapters) {
   StageTimings timings;
   Stopwatch total, stage;
   const Backend& backend = backend_for(model.device);
 
+  settings.adapters = adapter_settings(adapters);
   run.report(Stage::kEncodePrompt, 0, 1);
-  const std::vector<Part> parts = plan(model, settings, refiner);
+  const std::vector<Part> parts = plan(model, settings, refiner, adapters);
   for (const Part& part : parts) {
     settings.prompt_truncated |= part.prompts.truncated;
     add_new(settings.skipped_embeddings, part.prompts.skipped_embeddings);

@@ -2,6 +2,7 @@
 /// no model family. Thread-safe: all state is the request's.
 #pragma once
 
+#include "adapters/adapter.h"
 #include "pipelines/diffusion_model.h"
 #include "tintype/text_to_image.h"
 
@@ -16,12 +17,13 @@ TextToImageSettings resolve_settings(const DiffusionModel& model, const TextToIm
 /// returns them in order; the timings are the batch's. throws kCancelled, kDeadlineExceeded,
 /// kOutOfMemory; kCorruptFile when the networks answer with something that is not a number. A
 /// `refiner` removes the last of the noise and decodes; null as in resolve_settings. `bands`: see
-/// decode_latents.
+/// decode_latents. `adapters` add to the model, not to the refiner.
 std::vector<TextToImageResult> text_to_images(const DiffusionModel& model,
                                               TextToImageSettings settings,
                                               const RunContext& context,
                                               const DiffusionModel* refiner = nullptr,
-                                              const DecodeBands& bands = {});
+                                              const DecodeBands& bands = {},
+                                              const AdapterSet& adapters = {});
 
 /// The settings that draw picture `index` of a batch alone.
 TextToImageSettings settings_of_picture(TextToImageSettings settings, int index);
