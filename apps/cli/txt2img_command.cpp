@@ -8,6 +8,7 @@
 #include <random>
 #include <vector>
 
+#include "cli/adapter_flags.h"
 #include "cli/arguments.h"
 #include "cli/effort_flags.h"
 #include "cli/exit_code.h"
@@ -70,6 +71,7 @@ struct Outcome {
   std::vector<std::string> files;
   std::vector<TextToImageResult> results;
   double load_s = 0, save_s = 0, total_s = 0;
+  AdapterCounters adapters;
 };
 
 OrderedJson picture_json(const TextToImageResult& result) {
@@ -97,6 +99,8 @@ OrderedJson outcome_json(const Outcome& outcome) {
   if (outcome.results.size() > 1)
     for (const TextToImageResult& result : outcome.results)
       object["pictures"].push_back(picture_json(result));
+  if (outcome.adapters.hits + outcome.adapters.misses > 0)
+    object["adapter_cache"] = adapter_counters_json(outcome.adapters);
   object["peak_memory_bytes"] = peak_memory_bytes();
   object["version"] = version();
   return object;
@@ -220,6 +224,7 @@ void run_txt2img(const Txt2ImgOptions& options) {
   }
   if (!options.grid.empty()) save_grid(options, outcome);
   outcome.total_s = seconds_since(start);
+  outcome.adapters = model->adapter_counters();
   bar.clear();
   if (outcome.results.front().settings.prompt_truncated)
     std::fputs(
@@ -477,6 +482,7 @@ void add_txt2img_command(CLI::App& app, std::function<void()>& run) {
   add_load_flags(*command, options->load);
   add_profile_flag(*command, options->load);
   add_picture_flags(*command, options->request);
+  add_adapter_flags(*command, options->request);
   add_effort_flags(*command, options->request);
   add_conditioning_flags(*command, options->request);
   add_refiner_flags(*command, *options);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tintype/adapter.h"
 #include "tintype/error.h"
 #include "tintype/image.h"
 #include "tintype/measure.h"
@@ -23,6 +24,9 @@ struct EngineOptions {
   /// Most memory that the weights and activations of a request may take; pictures whose decoding
   /// would take more are decoded in bands. 0: what the machine has.
   uint64_t memory_limit_bytes = 0;
+  /// Memory that each model may use to keep adapters; the least recently used go first. One adapter
+  /// may not take more.
+  uint64_t adapter_budget_bytes = uint64_t{2} << 30;
 };
 
 /// What a checkpoint in a single file leaves open. Folders say it themselves and refuse all but the
@@ -79,6 +83,7 @@ class Model {
  public:
   virtual ~Model() = default;
   virtual const ModelInfo& info() const = 0;
+  virtual AdapterCounters adapter_counters() const = 0;
 };
 
 class Engine {
@@ -105,6 +110,10 @@ class Engine {
                                                 const TextToImageRequest& request,
                                                 const RunContext& context = {},
                                                 const Model* refiner = nullptr) const;
+
+  /// Reads an adapter ahead of the requests that will use it, and tells what it is.
+  /// throws kNotFound, kIo, kCorruptFile; kUnsupported: it does not fit the model; kOutOfMemory
+  AdapterInfo load_adapter(const Model& model, const std::filesystem::path& file) const;
 
   /// What the processor's arithmetic and the memory reach at best, with this engine's threads.
   /// Takes one to two seconds.

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "tintype/adapter.h"
 #include "tintype/image.h"
 
 namespace tintype {
@@ -67,6 +68,10 @@ struct TextToImageRequest {
   /// Textual inversions that the prompts may name, for every text encoder: a safetensors file, or a
   /// folder of them (not of folders inside); "" is none. docs/prompts.md says how names are found.
   std::filesystem::path embeddings = {};
+  /// Added up in their order, at most 32; the prompt may name more: `<lora:ink:0.8>`, see
+  /// docs/adapters.md. A refiner draws without them.
+  std::vector<AdapterUse> adapters = {};
+  std::filesystem::path adapter_folder = {};  ///< where their names are looked up
   /// Noise contract: "torch" is PyTorch's CPU generator, "philox" its GPU generator (A1111)
   std::string rng = "torch";
   uint64_t variation_seed = 0;   ///< mixed into the start noise by variation_strength
@@ -89,6 +94,12 @@ struct TextToImageRequest {
 /// variation is mixed in, the variation seed does, as A1111 counts. 2^64 is followed by 0.
 void count_up(TextToImageRequest& request, uint64_t pictures);
 
+/// An adapter that was used.
+struct AdapterSetting {
+  std::string name;  ///< its file's
+  float weight = 1, text_weight = 1;
+};
+
 /// The request with every default filled in: what was really drawn. Of a picture of a batch, what
 /// draws it alone.
 struct TextToImageSettings {
@@ -104,6 +115,7 @@ struct TextToImageSettings {
   uint64_t seed = 0;
   std::string prompt_syntax = "plain";
   std::string embeddings;  ///< path; "" is none
+  std::vector<AdapterSetting> adapters;
   std::string rng;
   uint64_t variation_seed = 0;
   float variation_strength = 0;

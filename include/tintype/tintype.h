@@ -1,6 +1,7 @@
 /// Everything public.
 #pragma once
 
+#include "tintype/adapter.h"
 #include "tintype/contact_sheet.h"
 #include "tintype/engine.h"
 #include "tintype/error.h"

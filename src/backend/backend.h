@@ -39,9 +39,21 @@ class PackedWeight {
   size_t bytes_;
 };
 
+/// What an adapter adds to a product, from a few numbers for each of its rows:
+///   product[row, n] += scale * gain[n] * sum_r middle[row, r] up[n, r]
+struct LowRankTerm {
+  const Tensor* middle = nullptr;  ///< [images,...,R]: of the product's images from first_image on
+  const PackedWeight* up = nullptr;  ///< packed from [N,R], not 8-bit; null: the identity, R = N
+  float scale = 1;
+  const Tensor* gain = nullptr;  ///< [N]; null: ones
+  int64_t first_image = 0;
+};
+
 /// What happens to a product before it is stored, in this order. Each member may be null.
 struct Epilogue {
-  const Tensor* bias = nullptr;        ///< [N]
+  const Tensor* image_gain = nullptr;          ///< [B,N], multiplies the product
+  std::span<const LowRankTerm> low_rank = {};  ///< added to it, one after the other
+  const Tensor* bias = nullptr;                ///< [N]
   const Tensor* image_bias = nullptr;  ///< [B,N], added to every position of its image or sequence
   Activation activation = Activation::kNone;
   const Tensor* residual = nullptr;  ///< shape of the output

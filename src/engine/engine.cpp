@@ -9,6 +9,7 @@
 #include "pipelines/memory_prediction.h"
 #include "pipelines/op_profile.h"
 #include "pipelines/packed_layout.h"
+#include "pipelines/request_adapters.h"
 #include "pipelines/text_to_image.h"
 #include "weights/safetensors.h"
 
@@ -20,8 +21,13 @@ constexpr int kMaxThreads = 1024;
 class ResidentModel final : public Model {
  public:
   ResidentModel(const CheckpointLayout& layout, Device device, uint64_t memory_limit_bytes,
-                const RunContext& context);
+                uint64_t adapter_budget_bytes, const RunContext& context);
   const ModelInfo& info() const override { return info_; }
+  AdapterCounters adapter_counters() const override {
+    const AdapterRegistryCounters c = adapters_->counters();
+    return {c.hits, c.misses, c.evictions, c.resident, c.resident_bytes, c.budget_bytes};
+  }
+  AdapterRegistry& adapters() const { return *adapters_; }
   const DiffusionModel& model() const { return model_; }
   /// The model in shapes alone, for predictions; costs no memory to keep.
   const DiffusionModel& meta() const { return meta_.model; }
@@ -30,6 +36,7 @@ class ResidentModel final : public Model {
   MetaModel meta_;
   ModelInfo info_;
   DiffusionModel model_;
+  std::shared_ptr<AdapterRegistry> adapters_;
 };
 
 ComponentInfo describe(const Component& component, const PackedPart& packed) {
@@ -89,14 +96,18 @@ uint64_t limit_or_machine(uint64_t limit_bytes) {
 }
 
 ResidentModel::ResidentModel(const CheckpointLayout& layout, Device device,
-                             uint64_t memory_limit_bytes, const RunContext& context)
-    : meta_(load_meta_model(layout)), info_(describe(layout, meta_)), model_([&] {
+                             uint64_t memory_limit_bytes, uint64_t adapter_budget_bytes,
+                             const RunContext& context)
+    : meta_(load_meta_model(layout)),
+      info_(describe(layout, meta_)),
+      model_([&] {
         const uint64_t limit = limit_or_machine(memory_limit_bytes);
         if (limit && meta_.weight_bytes > limit)
           fail(ErrorKind::kOutOfMemory, info_.name, "the weights take ",
                meta_.weight_bytes / 1'000'000, " MB, the limit is ", limit / 1'000'000, " MB");
         return DiffusionModel::load(layout, device, context);
-      }()) {}
+      }()),
+      adapters_(make_adapter_registry(model_, layout, adapter_budget_bytes)) {}
 
 }  // namespace
 
@@ -114,7 +125,8 @@ std::shared_ptr<const Model> Engine::load(const std::filesystem::path& path,
   const Device device = parse_device(options_.device);
   backend_for(Device::kCpu).use_threads(options_.threads);
   return std::make_shared<ResidentModel>(CheckpointLayout::read(path, options), device,
-                                         options_.memory_limit_bytes, context);
+                                         options_.memory_limit_bytes, options_.adapter_budget_bytes,
+                                         context);
 }
 
 TextToImageResult Engine::text_to_image(const Model& model, const TextToImageRequest& request,
@@ -125,7 +137,7 @@ TextToImageResult Engine::text_to_image(const Model& model, const TextToImageReq
 }
 
 std::vector<TextToImageResult> Engine::text_to_images(const Model& model,
-                                                      const TextToImageRequest& request,
+                                                      const TextToImageRequest& given,
                                                       const RunContext& context,
                                                       const Model* refiner) const {
   const auto* resident = dynamic_cast<const ResidentModel*>(&model);
@@ -133,7 +145,9 @@ std::vector<TextToImageResult> Engine::text_to_images(const Model& model,
   TT_REQUIRE(resident && (second || !refiner), "text_to_image",
              "the models must come from Engine::load");
   const DiffusionModel* refining = second ? &second->model() : nullptr;
+  const TextToImageRequest request = with_tagged_adapters(given);
   const TextToImageSettings settings = resolve_settings(resident->model(), request, refining);
+  const AdapterSet adapters = adapters_of(resident->adapters(), request);
   DecodeBands bands;
   if (const uint64_t limit = limit_or_machine(options_.memory_limit_bytes)) {
     const PictureSize size{.width_px = settings.width_px,
@@ -142,13 +156,25 @@ std::vector<TextToImageResult> Engine::text_to_images(const Model& model,
                            .batch = settings.batch_size,
                            .reuse_threshold = settings.reuse_threshold};
     // The weights of both models stay; the last one decodes.
-    const uint64_t weights =
-        resident->info().weight_bytes + (second ? second->info().weight_bytes : 0);
+    const uint64_t weights = resident->info().weight_bytes +
+                             resident->adapter_counters().resident_bytes +
+                             (second ? second->info().weight_bytes : 0);
     bands = fitting_bands(resident->meta(), size, weights, limit);
     if (second) bands = fitting_bands(second->meta(), size, weights, limit);
   }
   backend_for(Device::kCpu).use_threads(options_.threads);
-  return tintype::text_to_images(resident->model(), settings, context, refining, bands);
+  return tintype::text_to_images(resident->model(), settings, context, refining, bands, adapters);
+}
+
+AdapterInfo Engine::load_adapter(const Model& model, const std::filesystem::path& file) const {
+  const auto* resident = dynamic_cast<const ResidentModel*>(&model);
+  TT_REQUIRE(resident, "load_adapter", "the model must come from Engine::load");
+  backend_for(Device::kCpu).use_threads(options_.threads);
+  const std::shared_ptr<const Adapter> adapter = resident->adapters().get(file);
+  AdapterInfo info{.name = adapter->name(), .kind = adapter->kind(), .bytes = adapter->bytes()};
+  for (const Adapter::Part& part : adapter->parts())
+    (part.component == "unet" ? info.layers : info.text_layers) += part.layers.size();
+  return info;
 }
 
 MachineSpeed Engine::measure_machine() const { return tintype::measure_machine(options_.threads); }

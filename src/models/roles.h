@@ -3,10 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <vector>
 
+#include "nn/adapter_view.h"
 #include "nn/trace.h"
 #include "tensor/tensor.h"
+#include "weights/weights.h"
 
 namespace tintype {
 
@@ -25,6 +29,7 @@ struct TextOptions {
   bool final_layer_norm = true;  ///< normalise the features; the pooled ones always are
   /// The ids at these positions need not be in the vocabulary; pooling compares them all the same.
   std::span<const TokenOverride> overrides = {};
+  const nn::AdapterView* adapters = nullptr;  ///< resolved to this encoder's slots; null: none
 };
 
 struct TextFeatures {
@@ -44,6 +49,8 @@ class TextEncoder {
     int64_t pooled_width = 0;  ///< P; 0: no pooled features
   };
   virtual ~TextEncoder() = default;
+  /// Where adapters may add to it.
+  virtual const std::vector<WeightSlot>& slots() const = 0;
   virtual const Traits& traits() const = 0;
   /// ids [B,S] i32. throws kInvalidArgument: ids, more layers skipped than there are, an override
   /// outside of the ids or of another width
@@ -56,6 +63,8 @@ struct Conditioning {
   Tensor context;        ///< [B,S,E] text features
   Tensor pooled = {};    ///< [B,P], for a network with added conditioning; else undefined
   Tensor time_ids = {};  ///< [B,N] f32 on the host, likewise: sizes, crops, scores
+  /// The request's adapters, resolved to this network's slots; null: none.
+  std::shared_ptr<const nn::AdapterView> adapters = nullptr;
 };
 
 /// What one image's network calls carry from one to the next when steps may be reused: a network
@@ -82,6 +91,8 @@ class DenoisingNetwork {
     int64_t added_width = 0, time_id_width = 0;
   };
   virtual ~DenoisingNetwork() = default;
+  /// Where adapters may add to it.
+  virtual const std::vector<WeightSlot>& slots() const = 0;
   virtual const Traits& traits() const = 0;
   /// x [B,H,W,Cin], one timestep for the whole batch -> [B,H,W,Cout]
   virtual Tensor forward(const Tensor& x, float timestep, const Conditioning& conditioning,

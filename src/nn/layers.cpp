@@ -52,10 +52,15 @@ std::unique_ptr<PackedWeight> packed_weight(const WeightScope& w, std::span<cons
   return ops::pack(weight, w.device(), w.format());
 }
 
+std::span<const AppliedDelta> deltas_of(const Fused& fused, int64_t slot) {
+  return fused.adapters ? fused.adapters->at(slot) : std::span<const AppliedDelta>();
+}
+
 }  // namespace
 
 Linear::Linear(const WeightScope& w, int64_t in_features, int64_t out_features,
-               const Options& options) {
+               const Options& options)
+    : slot_(w.add_slot(Shape{out_features, in_features})) {
   const std::array shapes = {Shape{out_features, in_features},
                              Shape{out_features, in_features, 1, 1}};
   weight_ = packed_weight(w, std::span(shapes).first(options.from_conv1x1 ? 2 : 1));
@@ -63,16 +68,20 @@ Linear::Linear(const WeightScope& w, int64_t in_features, int64_t out_features,
 }
 
 Tensor Linear::forward(const Tensor& x, const Fused& fused) const {
-  return ops::linear(x, *weight_,
-                     {.bias = bias_ ? &*bias_ : nullptr,
-                      .image_bias = fused.image_bias,
-                      .activation = fused.activation,
-                      .residual = fused.residual});
+  Epilogue epilogue{.bias = bias_ ? &*bias_ : nullptr,
+                    .image_bias = fused.image_bias,
+                    .activation = fused.activation,
+                    .residual = fused.residual};
+  const auto deltas = deltas_of(fused, slot_);
+  if (deltas.empty()) return ops::linear(x, *weight_, epilogue);
+  const LowRankTerms terms(deltas, x, weight_->shape()[0], nullptr);
+  terms.add_to(epilogue);
+  return ops::linear(x, *weight_, epilogue);
 }
 
 Conv2d::Conv2d(const WeightScope& w, int64_t in_channels, int64_t out_channels, int64_t kernel,
                const Conv2dGeometry& geometry)
-    : geometry_(geometry) {
+    : slot_(w.add_slot(Shape{out_channels, in_channels, kernel, kernel})), geometry_(geometry) {
   const Shape shape{out_channels, in_channels, kernel, kernel};
   weight_ = packed_weight(w, std::span(&shape, 1));
   bias_ = parameter(w, "bias", out_channels);
@@ -87,16 +96,22 @@ Tensor Conv2d::forward_resized(const Tensor& x, int64_t height, int64_t width,
   Conv2dGeometry geometry = geometry_;
   geometry.resize_height = height;
   geometry.resize_width = width;
-  return ops::conv2d(x, *weight_, geometry,
-                     {.bias = &bias_,
-                      .image_bias = fused.image_bias,
-                      .activation = fused.activation,
-                      .residual = fused.residual});
+  Epilogue epilogue{.bias = &bias_,
+                    .image_bias = fused.image_bias,
+                    .activation = fused.activation,
+                    .residual = fused.residual};
+  const auto deltas = deltas_of(fused, slot_);
+  if (deltas.empty()) return ops::conv2d(x, *weight_, geometry, epilogue);
+  const LowRankTerms terms(deltas, x, weight_->shape()[0], &geometry);
+  terms.add_to(epilogue);
+  return ops::conv2d(x, *weight_, geometry, epilogue);
 }
 
-WeightFormat common_format(std::initializer_list<const Linear*> layers) {
-  const bool int8 = std::ranges::all_of(
-      layers, [](const Linear* layer) { return layer->format() == WeightFormat::kInt8; });
+WeightFormat input_format(std::initializer_list<const Linear*> layers,
+                          const AdapterView* adapters) {
+  const bool int8 = std::ranges::all_of(layers, [&](const Linear* layer) {
+    return layer->input_format(adapters) == WeightFormat::kInt8;
+  });
   return int8 ? WeightFormat::kInt8 : WeightFormat::kStored;
 }
 

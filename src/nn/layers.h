@@ -8,17 +8,19 @@
 #include <memory>
 #include <optional>
 
+#include "nn/adapter_view.h"
 #include "nn/band_moments.h"
 #include "ops/ops.h"
 #include "weights/weights.h"
 
 namespace tintype::nn {
 
-/// What a layer may fuse into its store; see Epilogue.
+/// What a layer may fuse into its store, see Epilogue; and what the request's adapters add to it.
 struct Fused {
   Activation activation = Activation::kNone;
   const Tensor* image_bias = nullptr;
   const Tensor* residual = nullptr;
+  const AdapterView* adapters = nullptr;
 };
 
 /// y = x W^T + b. x [..., in] -> [..., out]
@@ -32,9 +34,13 @@ class Linear {
       : Linear(w, in_features, out_features, Options{}) {}
   Linear(const WeightScope& w, int64_t in_features, int64_t out_features, const Options& options);
   Tensor forward(const Tensor& x, const Fused& fused = {}) const;
-  WeightFormat format() const { return weight_->format(); }
+  /// What its input is best made for; see Backend::input_type. Adapters take floats.
+  WeightFormat input_format(const AdapterView* adapters) const {
+    return adapters && !adapters->at(slot_).empty() ? WeightFormat::kStored : weight_->format();
+  }
 
  private:
+  int64_t slot_;  ///< where adapters find it; see WeightScope::add_slot
   std::unique_ptr<PackedWeight> weight_;
   std::optional<Tensor> bias_;
 };
@@ -48,9 +54,13 @@ class Conv2d {
   /// Over x resized to `height` x `width`, nearest neighbour; see Conv2dGeometry.
   Tensor forward_resized(const Tensor& x, int64_t height, int64_t width,
                          const Fused& fused = {}) const;
-  WeightFormat format() const { return weight_->format(); }
+  /// What its input is best made for; see Backend::input_type. Adapters take floats.
+  WeightFormat input_format(const AdapterView* adapters) const {
+    return adapters && !adapters->at(slot_).empty() ? WeightFormat::kStored : weight_->format();
+  }
 
  private:
+  int64_t slot_;
   Conv2dGeometry geometry_;
   std::unique_ptr<PackedWeight> weight_;
   Tensor bias_;
@@ -61,8 +71,8 @@ inline Conv2dGeometry same_padding(int pad, int stride = 1) {
   return {.stride = stride, .pad_top = pad, .pad_left = pad, .pad_bottom = pad, .pad_right = pad};
 }
 
-/// What one result can be made for that several layers take: kInt8 where all of them do.
-WeightFormat common_format(std::initializer_list<const Linear*> layers);
+/// What one input can be made for that several layers take: kInt8 where all of them do.
+WeightFormat input_format(std::initializer_list<const Linear*> layers, const AdapterView* adapters);
 
 class LayerNorm {
  public:

@@ -25,7 +25,7 @@ class ResnetBlock2D {
   /// activation, which all blocks share; null in autoencoders.
   /// `bands` as in GroupNorm.
   Tensor forward(const Tensor& x, const Tensor* activated_temb = nullptr,
-                 BandMoments* bands = nullptr) const;
+                 BandMoments* bands = nullptr, const AdapterView* adapters = nullptr) const;
 
  private:
   Activation activation_;
@@ -42,7 +42,9 @@ class Downsample2D {
  public:
   /// `padding` 0 pads right and bottom only, as the autoencoder does.
   Downsample2D(const WeightScope& w, int64_t channels, int padding);
-  Tensor forward(const Tensor& x) const { return conv_.forward(x); }
+  Tensor forward(const Tensor& x, const AdapterView* adapters = nullptr) const {
+    return conv_.forward(x, {.adapters = adapters});
+  }
 
  private:
   Conv2d conv_;
@@ -53,8 +55,9 @@ class Upsample2D {
  public:
   Upsample2D(const WeightScope& w, int64_t channels)
       : conv_(w / "conv", channels, channels, 3, same_padding(1)) {}
-  Tensor forward(const Tensor& x, int64_t height, int64_t width) const {
-    return conv_.forward_resized(x, height, width);
+  Tensor forward(const Tensor& x, int64_t height, int64_t width,
+                 const AdapterView* adapters = nullptr) const {
+    return conv_.forward_resized(x, height, width, {.adapters = adapters});
   }
 
  private:

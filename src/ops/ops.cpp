@@ -6,7 +6,27 @@
 namespace tintype::ops {
 namespace {
 
+/// A term's middle must be the product's rows of some of its images.
+void check_low_rank(const Tensor& x, const LowRankTerm& term, const Shape& out, const char* op) {
+  TT_REQUIRE(term.middle, op, "a low-rank term must have a middle, got none");
+  require_f32(*term.middle, op, "middle");
+  const Shape& given = term.middle->shape();
+  TT_REQUIRE(given.rank() == out.rank(), op, "middle must have ", out.rank(), " axes, got ", given);
+  const Shape wanted = out.with(0, given[0]).with(-1, term.up ? given[-1] : out[-1]);
+  require_operand(x, *term.middle, wanted, op, "middle");
+  TT_REQUIRE(term.first_image >= 0 && term.first_image <= out[0] - given[0], op, "images ",
+             term.first_image, " to ", term.first_image + given[0], " of a middle must lie in 0..",
+             out[0]);
+  TT_REQUIRE(!term.up ||
+                 (term.up->shape() == Shape{out[-1], given[-1]} && term.up->format() == WeightFormat::kStored),
+             op, "up must be packed from ", Shape{out[-1], given[-1]}, " and not in 8 bits");
+  if (term.gain) require_operand(x, *term.gain, Shape{out[-1]}, op, "gain");
+}
+
 void check_epilogue(const Tensor& x, const Epilogue& epilogue, const Shape& out, const char* op) {
+  if (epilogue.image_gain)
+    require_operand(x, *epilogue.image_gain, Shape{out[0], out[-1]}, op, "image_gain");
+  for (const LowRankTerm& term : epilogue.low_rank) check_low_rank(x, term, out, op);
   if (epilogue.bias) require_operand(x, *epilogue.bias, Shape{out[-1]}, op, "bias");
   if (epilogue.image_bias)
     require_operand(x, *epilogue.image_bias, Shape{out[0], out[-1]}, op, "image_bias");

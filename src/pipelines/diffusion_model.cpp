@@ -229,7 +229,8 @@ DiffusionModel DiffusionModel::load(const CheckpointLayout& layout, Device devic
                        .default_reuse_threshold = reuse_threshold(layout.network.profile)};
   context.report(Stage::kLoad, ++done, parts);
   for (const CheckpointLayout::TextTower& tower : layout.text_towers) {
-    model.text_towers.push_back({tower.tokenizer, load_text_encoder(tower.encoder, device)});
+    model.text_towers.push_back(
+        {tower.tokenizer, load_text_encoder(tower.encoder, device), tower.encoder.name});
     context.report(Stage::kLoad, ++done, parts);
   }
   model.network = load_denoising_network(layout.network, device);

@@ -60,6 +60,7 @@ struct DiffusionModel {
   struct TextTower {
     ClipTokenizer tokenizer;
     std::unique_ptr<TextEncoder> encoder;
+    std::string name;  ///< "text_encoder", "text_encoder_2": what adapters call it
   };
 
   std::string name;

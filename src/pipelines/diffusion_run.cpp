@@ -6,6 +6,7 @@
 #include "backend/registry.h"
 #include "ops/ops.h"
 #include "pipelines/network_calls.h"
+#include "pipelines/request_adapters.h"
 #include "pipelines/resolve_settings.h"
 
 namespace tintype {
@@ -94,17 +95,19 @@ void count_up(TextToImageRequest& request, uint64_t pictures) {
 }
 
 DiffusionRun::DiffusionRun(const DiffusionModel& model, TextToImageSettings settings,
-                           const RunContext& context, const DiffusionModel* refiner)
+                           const RunContext& context, const DiffusionModel* refiner,
+                           const AdapterSet& adapters)
     : model_(model),
       settings_(std::move(settings)),
       context_(context),
       stream_(noise_of(settings_)),
       reused_(static_cast<size_t>(settings_.batch_size), 0) {
+  settings_.adapters = adapter_settings(adapters);
   context_.report(Stage::kEncodePrompt, 0, 1);
-  add_part(model, settings_.sampler);
+  add_part(model, settings_.sampler, adapters);
   parts_[0].first = parts_[0].sampler->first_call(skipped_steps(settings_));
   if (refiner) {
-    add_part(*refiner, settings_.refiner_sampler);
+    add_part(*refiner, settings_.refiner_sampler, {});
     parts_[0].last = calls_before(model, *parts_[0].sampler, settings_.refiner_start);
     parts_[1].first = calls_before(*refiner, *parts_[1].sampler, settings_.refiner_start);
     TT_REQUIRE(parts_[0].first < parts_[0].last, "strength",
@@ -117,8 +120,10 @@ DiffusionRun::DiffusionRun(const DiffusionModel& model, TextToImageSettings sett
   timings_.encode_prompt_s = stage_.lap();
 }
 
-void DiffusionRun::add_part(const DiffusionModel& model, const std::string& sampler) {
-  Part part{model, encode_prompts(model, settings_), sampler_of(model, settings_, sampler)};
+void DiffusionRun::add_part(const DiffusionModel& model, const std::string& sampler,
+                            const AdapterSet& adapters) {
+  Part part{model, encode_prompts(model, settings_, adapters),
+            sampler_of(model, settings_, sampler)};
   part.last = part.calls();
   settings_.prompt_truncated |= part.prompts.truncated;
   add_new(settings_.skipped_embeddings, part.prompts.skipped_embeddings);

@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "adapters/adapter.h"
 #include "pipelines/noise.h"
 #include "pipelines/prompt_encoding.h"
 #include "pipelines/stages.h"
@@ -46,11 +47,11 @@ struct KnownRegion {
 
 class DiffusionRun {
  public:
-  /// Encodes the prompts. A `refiner` removes the last of the noise and decodes; null: none. The
-  /// arguments but `settings` outlive this.
+  /// Encodes the prompts. A `refiner` removes the last of the noise and decodes; null: none.
+  /// `adapters` add to the model, not to the refiner. The arguments but `settings` outlive this.
   /// throws kInvalidArgument when the settings' strength leaves a network no call
   DiffusionRun(const DiffusionModel& model, TextToImageSettings settings, const RunContext& context,
-               const DiffusionModel* refiner = nullptr);
+               const DiffusionModel* refiner = nullptr, const AdapterSet& adapters = {});
 
   /// Host tensors [B,h,w,C]; the order of these calls is the order of the reference's draws.
   Tensor start_noise() { return stream_.start(latent_shape()); }
@@ -82,7 +83,8 @@ class DiffusionRun {
     int calls() const { return static_cast<int>(sampler->timesteps().size()); }
   };
 
-  void add_part(const DiffusionModel& model, const std::string& sampler);
+  void add_part(const DiffusionModel& model, const std::string& sampler,
+                const AdapterSet& adapters);
   /// The level that latents are at after call `i` of a part; none: the picture is clean.
   std::optional<SignalNoise> level_after(size_t part, int i) const;
 

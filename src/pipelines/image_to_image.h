@@ -2,6 +2,7 @@
 /// prompt. Works on roles; knows no model family. Thread-safe: all state is the request's.
 #pragma once
 
+#include "adapters/adapter.h"
 #include "pipelines/resolve_settings.h"
 #include "pipelines/stages.h"
 #include "tintype/run_context.h"
@@ -14,6 +15,7 @@ std::vector<TextToImageResult> image_to_images(const DiffusionModel& model,
                                                const TextToImageSettings& settings,
                                                const Image& image, const RunContext& context,
                                                const DiffusionModel* refiner = nullptr,
-                                               const DecodeBands& bands = {});
+                                               const DecodeBands& bands = {},
+                                               const AdapterSet& adapters = {});
 
 }  // namespace tintype

@@ -15,8 +15,10 @@ Conditioning positive(const Conditioning& both) {
   const auto last = [](const Tensor& rows) {
     return rows.defined() ? rows.slice(rows.dim(0) / 2, rows.dim(0)) : Tensor();
   };
-  return {
-      .context = last(both.context), .pooled = last(both.pooled), .time_ids = last(both.time_ids)};
+  return {.context = last(both.context),
+          .pooled = last(both.pooled),
+          .time_ids = last(both.time_ids),
+          .adapters = both.adapters};
 }
 
 }  // namespace

@@ -13,6 +13,8 @@ namespace {
 
 using Fragments = std::vector<PromptFragment>;
 
+constexpr const char* kNetwork = "unet";  // what adapters call the denoising network
+
 Tensor window_ids(const std::vector<int32_t>& ids, int64_t windows, Device device) {
   const Shape shape{windows, static_cast<int64_t>(ids.size()) / windows};
   return ops::to_device(host_tensor(shape, std::span<const int32_t>(ids)), device);
@@ -41,7 +43,8 @@ TextFeatures encode_windows(const DiffusionModel::TextTower& tower, const Prompt
       empty = tower.encoder
                   ->encode(window_ids(empty_window(tower.tokenizer).ids, 1, device),
                            {.skipped_layers = options.skipped_layers,
-                            .final_layer_norm = options.final_layer_norm})
+                            .final_layer_norm = options.final_layer_norm,
+                            .adapters = options.adapters})
                   .hidden;
     features.hidden =
         apply_prompt_weights(features.hidden, windows.all_weights(),
@@ -117,12 +120,16 @@ class TextsEncoder {
  public:
   /// `embeddings` is empty or has one entry for each text tower.
   TextsEncoder(const DiffusionModel& model, const TextToImageSettings& settings,
-               const std::vector<EmbeddingRegistry>& embeddings)
+               const std::vector<EmbeddingRegistry>& embeddings, const AdapterSet& adapters)
       : model_(model),
         settings_(settings),
         embeddings_(embeddings),
         syntax_(parse_prompt_syntax(settings.prompt_syntax)),
-        guided_(settings.guidance_scale > 1.0f) {}
+        guided_(settings.guidance_scale > 1.0f),
+        network_adapters_(adapter_view(adapters, kNetwork)) {
+    for (const DiffusionModel::TextTower& tower : model.text_towers)
+      tower_adapters_.push_back(adapter_view(adapters, tower.name));
+  }
 
   bool truncated() const { return truncated_; }
 
@@ -171,20 +178,22 @@ class TextsEncoder {
     return encode_windows(t, windows,
                           {.skipped_layers = model_.traits.skipped_text_layers + clip_skip,
                            .final_layer_norm = model_.traits.final_layer_norm,
-                           .overrides = overrides},
+                           .overrides = overrides,
+                           .adapters = tower_adapters_[tower].get()},
                           syntax_, model_.device);
   }
 
   Conditioning with_time_ids(const TextFeatures& features) const {
     const int64_t count = model_.time_id_count();
-    if (count == 0) return {.context = features.hidden};
+    if (count == 0) return {.context = features.hidden, .adapters = network_adapters_};
     const SizeConditioning& size = settings_.size_conditioning;
     std::vector<float> ids;
     if (guided_) ids = time_ids(size, count, size.negative_aesthetic_score);
     for (const float id : time_ids(size, count, size.aesthetic_score)) ids.push_back(id);
     return {.context = features.hidden,
             .pooled = features.pooled,
-            .time_ids = host_tensor(Shape{guided_ ? 2 : 1, count}, std::span<const float>(ids))};
+            .time_ids = host_tensor(Shape{guided_ ? 2 : 1, count}, std::span<const float>(ids)),
+            .adapters = network_adapters_};
   }
 
   const DiffusionModel& model_;
@@ -193,6 +202,8 @@ class TextsEncoder {
   PromptSyntax syntax_;
   bool guided_;
   bool truncated_ = false;
+  std::shared_ptr<const nn::AdapterView> network_adapters_;
+  std::vector<std::shared_ptr<const nn::AdapterView>> tower_adapters_;
 };
 
 }  // namespace
@@ -217,10 +228,11 @@ Conditioning for_batch(const Conditioning& conditioning, int64_t images) {
         .reshape(rows.shape().with(0, shape[0]));
   };
   return {repeated(conditioning.context), repeated(conditioning.pooled),
-          repeated(conditioning.time_ids)};
+          repeated(conditioning.time_ids), conditioning.adapters};
 }
 
-PromptConditioning encode_prompts(const DiffusionModel& model, const TextToImageSettings& s) {
+PromptConditioning encode_prompts(const DiffusionModel& model, const TextToImageSettings& s,
+                                  const AdapterSet& adapters) {
   const PromptSyntax syntax = parse_prompt_syntax(s.prompt_syntax);
   const int steps = std::max(s.steps, 1);
   const bool encode_negative =
@@ -241,7 +253,7 @@ PromptConditioning encode_prompts(const DiffusionModel& model, const TextToImage
   for (const EmbeddingRegistry& registry : embeddings)
     for (const std::string& reason : registry.skipped())
       result.skipped_embeddings.push_back(reason);
-  TextsEncoder encoder(model, s, embeddings);
+  TextsEncoder encoder(model, s, embeddings, adapters);
   std::map<std::vector<size_t>, size_t> known;
   for (int step = 0; step < steps; ++step) {
     std::vector<size_t> variants;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "adapters/adapter.h"
 #include "pipelines/diffusion_model.h"
 #include "tintype/text_to_image.h"
 
@@ -26,8 +27,9 @@ struct PromptConditioning {
 /// positive ones, as the reference orders a batch.
 Conditioning for_batch(const Conditioning& conditioning, int64_t images);
 
-/// For one picture. throws kUnsupported, kInvalidArgument; of embeddings also kNotFound, kIo,
-/// kCorruptFile
-PromptConditioning encode_prompts(const DiffusionModel& model, const TextToImageSettings& settings);
+/// For one picture; the network's part of the adapters is in every conditioning. throws
+/// kUnsupported, kInvalidArgument; of embeddings also kNotFound, kIo, kCorruptFile
+PromptConditioning encode_prompts(const DiffusionModel& model, const TextToImageSettings& settings,
+                                  const AdapterSet& adapters = {});
 
 }  // namespace tintype

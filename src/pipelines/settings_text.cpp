@@ -86,10 +86,20 @@ void add_left_out(nlohmann::ordered_json& json, const TextToImageSettings& s) {
   }
 }
 
+/// Adapters as tags behind the prompt, which is how galleries and A1111 know them.
+std::string adapter_tags(const TextToImageSettings& s) {
+  std::string text;
+  for (const AdapterSetting& one : s.adapters)
+    text += one.weight == one.text_weight
+                ? cat(" <lora:", one_line(one.name), ":", one.weight, ">")
+                : cat(" <lora:", one_line(one.name), ":", one.text_weight, ":", one.weight, ">");
+  return text;
+}
+
 }  // namespace
 
 std::string parameters_text(const TextToImageSettings& s) {
-  std::string text = one_line(s.prompt) + "\n";
+  std::string text = one_line(s.prompt) + adapter_tags(s) + "\n";
   const std::string negative = s.negative_prompt.value_or("");
   if (!negative.empty()) text += "Negative prompt: " + one_line(negative) + "\n";
   const std::string scheduler =
@@ -133,6 +143,9 @@ std::string settings_json(const TextToImageSettings& s) {
   if (!s.negative_prompt_2.empty()) json["negative_prompt_2"] = s.negative_prompt_2;
   add_size_conditioning(json, s);
   if (!s.embeddings.empty()) json["embeddings"] = last_name(s.embeddings);
+  for (const AdapterSetting& one : s.adapters)
+    json["adapters"].push_back(
+        {{"name", one.name}, {"weight", one.weight}, {"text_weight", one.text_weight}});
   if (s.eta > 0) json["eta"] = s.eta;
   if (s.profile != kExact) json["profile"] = s.profile;
   add_left_out(json, s);

@@ -4,12 +4,10 @@
 
 namespace tintype {
 
-std::vector<TextToImageResult> text_to_images(const DiffusionModel& model,
-                                              const TextToImageSettings& settings,
-                                              const RunContext& context,
-                                              const DiffusionModel* refiner,
-                                              const DecodeBands& bands) {
-  DiffusionRun run(model, settings, context, refiner);
+std::vector<TextToImageResult> text_to_images(
+    const DiffusionModel& model, const TextToImageSettings& settings, const RunContext& context,
+    const DiffusionModel* refiner, const DecodeBands& bands, const AdapterSet& adapters) {
+  DiffusionRun run(model, settings, context, refiner, adapters);
   const Tensor start = run.pure(run.start_noise());
   return run.decode(run.denoise(start), bands);
 }

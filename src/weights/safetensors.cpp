@@ -30,6 +30,11 @@ class SafetensorsSource final : public TensorSource {
   std::span<const Entry> entries() const override { return header_.entries; }
   std::span<const Unreadable> unreadable() const override { return header_.unreadable; }
   const std::string& origin() const override { return origin_; }
+  std::string metadata(std::string_view key) const override {
+    for (const auto& [name, text] : header_.metadata)
+      if (name == key) return text;
+    return {};
+  }
 
   Tensor read(const Entry& entry) const override {
     const size_t index = index_of(*this, entry);

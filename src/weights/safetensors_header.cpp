@@ -92,6 +92,7 @@ uint64_t bit_count(const Record& record) {
 class HeaderReader {
  public:
   std::vector<Record> take() { return std::move(records_); }
+  std::vector<std::pair<std::string, std::string>> take_metadata() { return std::move(metadata_); }
   const std::string& problem() const { return problem_; }
   ErrorKind kind() const { return kind_; }
 
@@ -110,7 +111,10 @@ class HeaderReader {
   }
 
   bool string(std::string& value) {
-    if (state_ == State::kMetadataValue) return go(State::kMetadata);
+    if (state_ == State::kMetadataValue) {
+      metadata_.back().second = std::move(value);
+      return go(State::kMetadata);
+    }
     if (state_ != State::kDtype) return unexpected(cat("the text ", quote_name(value)));
     record_.type = find_element_type(value);
     if (record_.type == nullptr) {
@@ -156,7 +160,10 @@ class HeaderReader {
   bool end_array() { return state_ == State::kShape ? finish_shape() : finish_offsets(); }
 
   bool key(std::string& name) {
-    if (state_ == State::kMetadata) return go(State::kMetadataValue);
+    if (state_ == State::kMetadata) {
+      metadata_.emplace_back(std::move(name), std::string());
+      return go(State::kMetadataValue);
+    }
     if (state_ == State::kTensor) return tensor_key(name);
     if (name == "__metadata__") {
       if (std::exchange(seen_metadata_, true))
@@ -305,6 +312,7 @@ class HeaderReader {
 
   State state_ = State::kStart;
   std::vector<Record> records_;
+  std::vector<std::pair<std::string, std::string>> metadata_;
   Record record_;  ///< the one being read
   std::array<int64_t, Shape::kMaxRank> dims_{};
   size_t rank_ = 0;
@@ -426,6 +434,7 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file,
   check_layout(records, file.size() - data_begin, origin);
 
   SafetensorsHeader header;
+  header.metadata = reader.take_metadata();
   for (Record& record : records) {
     if (record.type->dtype) {
       const uint64_t bytes = record.end - record.begin;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "weights/weights.h"
@@ -22,9 +23,10 @@ struct SafetensorsHeader {
     /// Writes the f16 values of elements that nothing computes with; null: used as they lie.
     void (*widen)(std::span<const std::byte> stored, uint16_t* f16) = nullptr;
   };
-  std::vector<TensorSource::Entry> entries;          ///< sorted by name
-  std::vector<Extent> extents;                       ///< of entries[i]
-  std::vector<TensorSource::Unreadable> unreadable;  ///< sorted by name
+  std::vector<TensorSource::Entry> entries;                   ///< sorted by name
+  std::vector<Extent> extents;                                ///< of entries[i]
+  std::vector<TensorSource::Unreadable> unreadable;           ///< sorted by name
+  std::vector<std::pair<std::string, std::string>> metadata;  ///< as in the file
 };
 
 /// `file` is the whole file. Memory taken is a small multiple of the header's length, which is at

@@ -69,6 +69,7 @@ struct WeightLoader::State {
   size_t taken = 0;                     ///< good ones
   PackingCount* packing = nullptr;
   PackedSink* sink = nullptr;
+  std::vector<WeightSlot> slots;
 
   /// Notes that `name` is asked for. throws kInternal: for the second time
   void request(const std::string& name);
@@ -190,6 +191,13 @@ WeightScope WeightScope::operator/(std::string_view child) const {
 WeightScope WeightScope::operator/(int64_t index) const {
   return *this / std::string_view(std::to_string(index));
 }
+
+int64_t WeightScope::add_slot(const Shape& shape) const {
+  state_->slots.push_back({.path = path_, .shape = shape});
+  return static_cast<int64_t>(state_->slots.size()) - 1;
+}
+
+const std::vector<WeightSlot>& WeightScope::slots() const { return state_->slots; }
 
 Tensor WeightScope::take(std::string_view name, const Shape& expected) const {
   return take(name, std::span(&expected, 1));

@@ -56,6 +56,8 @@ class TensorSource {
   /// True when models shall use tensors where they lie, for as long as they live: the file is made
   /// to be mapped by several processes. Else they copy what is small.
   virtual bool stays_mapped() const { return false; }
+  /// A text that the file carries beside its tensors; "" where it has none of that name.
+  virtual std::string metadata(std::string_view) const { return {}; }
   /// The file or folder, for messages.
   virtual const std::string& origin() const = 0;
 };
@@ -84,6 +86,16 @@ struct PrecisionPlan {
 struct PackingCount {
   uint64_t int8_layers = 0, int8_parameters = 0;
   uint64_t stored_layers = 0, stored_parameters = 0;
+};
+
+/// A weight that products are made with: where adapters may add to a model. Its number among the
+/// model's slots is its index.
+struct WeightSlot {
+  std::string path;  ///< "down_blocks.0.resnets.1.conv1"
+  Shape shape;       ///< [N,K] or [O,I,kh,kw]
+  /// Its path in the layout that single files use ("input_blocks.1.0.in_layers.2"), which adapters
+  /// may name it by; "" where that is the same.
+  std::string original_path = {};
 };
 
 /// Takes the weights of a model that is being loaded in the form in which it would use them: how
@@ -138,6 +150,11 @@ class WeightScope {
   bool packed(std::string_view name) const;
   /// True when `<path>.<name>` is in the checkpoint; takes nothing.
   bool has(std::string_view name) const;
+
+  /// This path as the next slot of the model; returns its number.
+  int64_t add_slot(const Shape& shape) const;
+  /// The slots of the model as built so far.
+  const std::vector<WeightSlot>& slots() const;
 
   const std::string& path() const { return path_; }
   /// Where layers put their packed weights, and how this one's is kept.

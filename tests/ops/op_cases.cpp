@@ -102,6 +102,91 @@ Run conv_run(const ConvCase& c) {
   };
 }
 
+/// Products with what adapters add to them.
+struct AdaptedCase {
+  Shape x;  ///< of a linear layer [B,S,K], or of a 3x3 convolution [B,H,W,I]
+  int64_t out;
+  struct Term {
+    int64_t rank;  ///< 0: the identity
+    int64_t first_image = 0, images = 1;
+    float scale = 1;
+    bool gain = false;
+    DType storage = DType::kF32;
+  };
+  std::vector<Term> terms;
+  bool image_gain = false;
+  Activation activation = Activation::kNone;
+  bool residual = false;
+  WeightFormat format = WeightFormat::kStored;
+};
+
+Run adapted_run(const AdaptedCase& c) {
+  return [c](Device d) {
+    const bool conv = c.x.rank() == 4;
+    const Tensor x = random_tensor(c.x, 1, d);
+    const Shape shape = conv ? Shape{c.out, c.x[-1], 3, 3} : Shape{c.out, c.x[-1]};
+    const auto weight = ops::pack(random_tensor(shape, 2), d, c.format);
+    const Shape out = c.x.with(-1, c.out);
+    const Tensor bias = random_tensor(Shape{c.out}, 3, d), residual = random_tensor(out, 5, d),
+                 image_gain = random_tensor(Shape{c.x[0], c.out}, 6, d),
+                 gain = random_tensor(Shape{c.out}, 7, d);
+    std::vector<Tensor> middles;
+    std::vector<std::unique_ptr<PackedWeight>> ups;
+    std::vector<LowRankTerm> terms;
+    for (uint32_t i = 0; i < c.terms.size(); ++i) {
+      const AdaptedCase::Term& term = c.terms[i];
+      const int64_t width = term.rank ? term.rank : c.out;
+      middles.push_back(random_tensor(out.with(0, term.images).with(-1, width), 20 + i, d));
+      ups.push_back(nullptr);
+      if (term.rank)
+        ups.back() =
+            ops::pack(ops::cast(random_tensor(Shape{c.out, term.rank}, 30 + i), term.storage), d);
+    }
+    for (size_t i = 0; i < c.terms.size(); ++i)
+      terms.push_back({.middle = &middles[i],
+                       .up = ups[i].get(),
+                       .scale = c.terms[i].scale,
+                       .gain = c.terms[i].gain ? &gain : nullptr,
+                       .first_image = c.terms[i].first_image});
+    const Epilogue epilogue{.image_gain = c.image_gain ? &image_gain : nullptr,
+                            .low_rank = terms,
+                            .bias = &bias,
+                            .activation = c.activation,
+                            .residual = c.residual ? &residual : nullptr};
+    if (!conv) return ops::linear(x, *weight, epilogue);
+    return ops::conv2d(x, *weight, {.pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1},
+                       epilogue);
+  };
+}
+
+void add_adapted(std::vector<OpCase>& cases) {
+  using Term = AdaptedCase::Term;
+  const Term mixed{.rank = 5, .first_image = 1, .images = 2, .scale = 0.7f, .gain = true};
+  const Term half{.rank = 16, .images = 3, .scale = -1.5f, .storage = DType::kF16};
+  const Term whole{.rank = 0, .first_image = 2, .scale = 0.3f};
+  for (const WeightFormat format : {WeightFormat::kStored, WeightFormat::kInt8}) {
+    const AdaptedCase table[] = {
+        {.x = Shape{1, 1, 1}, .out = 1, .terms = {{.rank = 1}}},
+        {.x = Shape{0, 4, 7}, .out = 5, .terms = {{.rank = 3, .images = 0}}},
+        {.x = Shape{3, 13, 40}, .out = 17, .terms = {mixed, half}, .residual = true},
+        {.x = Shape{3, 13, 40},
+         .out = 50,
+         .terms = {half},
+         .image_gain = true,
+         .activation = Activation::kSilu},
+        {.x = Shape{3, 29, 64}, .out = 100, .terms = {half, whole, mixed}, .image_gain = true},
+        {.x = Shape{3, 6, 5, 20}, .out = 36, .terms = {mixed, whole}, .residual = true},
+        {.x = Shape{2, 256, 320}, .out = 320, .terms = {{.rank = 16, .images = 2}}}};
+    for (AdaptedCase c : table) {
+      c.format = format;
+      cases.push_back({c.x.rank() == 4 ? "conv2d" : "linear",
+                       cat(c.x, " -> ", c.out, " with ", c.terms.size(), " low-rank terms",
+                           c.image_gain ? " image_gain" : "", " ", format),
+                       adapted_run(c), c.x[-1] * (c.x.rank() == 4 ? 9 : 1) + 21});
+    }
+  }
+}
+
 void add_conv2d(std::vector<OpCase>& cases) {
   const Conv2dGeometry same{.pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1};
   const auto resized = [&](int64_t height, int64_t width) {
@@ -312,6 +397,7 @@ std::vector<OpCase> build() {
   std::vector<OpCase> cases;
   add_linear(cases);
   add_conv2d(cases);
+  add_adapted(cases);
   add_attention(cases);
   add_normalisations(cases);
   add_elementwise(cases);

@@ -79,6 +79,28 @@ TEST(Ops, AnImageHasTheSameBitsAloneAndInABatch) {
     EXPECT_TRUE(same_bits(together.slice(i, i + 1), run(batch.slice(i, i + 1)))) << "image " << i;
 }
 
+TEST(Ops, RowsWithoutAnAdapterKeepTheirBitsBesideRowsThatHaveOne) {
+  const Tensor x = random_tensor(Shape{3, 31, 48}, 1), bias = random_tensor(Shape{70}, 2);
+  const auto up = ops::pack(random_tensor(Shape{70, 6}, 3), Device::kCpu);
+  const Tensor middle = random_tensor(Shape{1, 31, 6}, 4);
+  const LowRankTerm term{.middle = &middle, .up = up.get(), .first_image = 1};
+  for (const WeightFormat format : {WeightFormat::kStored, WeightFormat::kInt8}) {
+    const auto weight = ops::pack(random_tensor(Shape{70, 48}, 5), Device::kCpu, format);
+    const Tensor plain = ops::linear(x, *weight, {.bias = &bias});
+    const Tensor mixed = ops::linear(x, *weight, {.low_rank = std::span(&term, 1), .bias = &bias});
+    EXPECT_TRUE(same_bits(plain.slice(0, 1), mixed.slice(0, 1))) << format;
+    EXPECT_FALSE(same_bits(plain.slice(1, 2), mixed.slice(1, 2))) << format;
+    EXPECT_TRUE(same_bits(plain.slice(2, 3), mixed.slice(2, 3))) << format;
+    // And rows with one are the same alone and in a batch.
+    LowRankTerm alone = term;
+    alone.first_image = 0;
+    EXPECT_TRUE(same_bits(
+        mixed.slice(1, 2),
+        ops::linear(x.slice(1, 2), *weight, {.low_rank = std::span(&alone, 1), .bias = &bias})))
+        << format;
+  }
+}
+
 TEST(Ops, HalfWidthWeightsTakeHalfTheMemoryAndGiveTheSameBits) {
   const Tensor x = random_tensor(Shape{70, 640}, 1);
   for (const DType storage : {DType::kF16, DType::kBF16}) {

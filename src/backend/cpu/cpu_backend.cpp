@@ -141,8 +141,30 @@ std::unique_ptr<PackedWeight> adopt_panels(const PackedParts& parts) {
 
 const float* data_or_null(const Tensor* x) { return x ? x->data<float>() : nullptr; }
 
-ProductEpilogue raw(const Epilogue& e, int64_t rows_per_image) {
-  return {.bias = data_or_null(e.bias),
+/// Of a product's terms, whose images have `rows_per_image` rows each.
+std::vector<ProductLowRank> raw_low_rank(const Epilogue& e, int64_t rows_per_image) {
+  std::vector<ProductLowRank> terms;
+  for (const LowRankTerm& term : e.low_rank) {
+    const int64_t first = term.first_image * rows_per_image;
+    terms.push_back({.first_row = first,
+                     .last_row = first + term.middle->dim(0) * rows_per_image,
+                     .middle = term.middle->data<float>(),
+                     .rank = term.middle->dim(-1),
+                     .scale = term.scale,
+                     .gain = data_or_null(term.gain)});
+    if (!term.up) continue;
+    const auto& up = static_cast<const PanelWeight&>(*term.up).content();
+    terms.back().up = up.panels.get();
+    terms.back().stored = up.stored;
+  }
+  return terms;
+}
+
+ProductEpilogue raw(const Epilogue& e, std::span<const ProductLowRank> low_rank,
+                    int64_t rows_per_image) {
+  return {.image_gain = data_or_null(e.image_gain),
+          .low_rank = low_rank,
+          .bias = data_or_null(e.bias),
           .image_bias = data_or_null(e.image_bias),
           .rows_per_image = std::max<int64_t>(rows_per_image, 1),
           .activation = e.activation,
@@ -214,14 +236,17 @@ class CpuBackend final : public Backend {
   void linear(const Tensor& x, const PackedWeight& weight, const Epilogue& epilogue,
               Tensor& out) const override {
     if (out.numel() == 0) return;
-    const int64_t rows = out.numel() / weight.shape()[0];
+    const int64_t rows = out.numel() / weight.shape()[0], rows_per_image = rows / x.dim(0);
+    const std::vector<ProductLowRank> low_rank = raw_low_rank(epilogue, rows_per_image);
     multiply(x,
              {.width = rows, .channels = weight.shape()[1], .seen_width = rows, .out_width = rows},
-             weight, raw(epilogue, rows / x.dim(0)), out);
+             weight, raw(epilogue, low_rank, rows_per_image), out);
   }
 
   void conv2d(const Tensor& x, const PackedWeight& weight, const Conv2dGeometry& g,
               const Epilogue& epilogue, Tensor& out) const override {
+    const int64_t rows_per_image = out.dim(1) * out.dim(2);
+    const std::vector<ProductLowRank> low_rank = raw_low_rank(epilogue, rows_per_image);
     multiply(x,
              {.images = x.dim(0),
               .height = x.dim(1),
@@ -236,7 +261,7 @@ class CpuBackend final : public Backend {
               .stride = g.stride,
               .pad_top = g.pad_top,
               .pad_left = g.pad_left},
-             weight, raw(epilogue, out.dim(1) * out.dim(2)), out);
+             weight, raw(epilogue, low_rank, rows_per_image), out);
   }
 
   void attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,

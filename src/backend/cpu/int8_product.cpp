@@ -132,12 +132,14 @@ void Int8Product(const Int8ProductArgs& args, const Int8Tile& tile, const std::b
   struct Scratch {
     std::vector<const std::byte*> table;
     hwy::AlignedFreeUniquePtr<float[]> sums;
+    LowRankPanels low_rank;
   };
-  std::vector<Scratch> scratch(static_cast<size_t>(thread_count()));
-  for (Scratch& s : scratch) {
-    s.table.resize(static_cast<size_t>(kMaxTilesPerTask * tile_pointers));
-    s.sums = hwy::AllocateAligned<float>(static_cast<size_t>(kMaxTilesPerTask * tile_sums));
-  }
+  std::vector<Scratch> scratch;
+  for (int thread = 0; thread < thread_count(); ++thread)
+    scratch.push_back(
+        {std::vector<const std::byte*>(static_cast<size_t>(kMaxTilesPerTask * tile_pointers)),
+         hwy::AllocateAligned<float>(static_cast<size_t>(kMaxTilesPerTask * tile_sums)),
+         LowRankPanels(args.epilogue, args.columns, kInt8PanelWidth)});
   parallel_for(cut.tasks(), [&](int64_t task, int thread) HWY_ATTR {
     const std::byte** table = scratch[static_cast<size_t>(thread)].table.data();
     float* sums = scratch[static_cast<size_t>(thread)].sums.get();
@@ -163,9 +165,12 @@ void Int8Product(const Int8ProductArgs& args, const Int8Tile& tile, const std::b
                            .sums = sums + i * tile_sums});
         });
       }
+      LowRankPanels& low_rank = scratch[static_cast<size_t>(thread)].low_rank;
+      constexpr int kVectors = static_cast<int>(kInt8PanelWidth / kLanes);
+      low_rank.Prepare(panel * kInt8PanelWidth, kVectors);
       for_tiles([&](int64_t row, int64_t count, int64_t i) HWY_ATTR {
-        StoreTile(sums + i * tile_sums, outputs, row, count, panel * kInt8PanelWidth,
-                  static_cast<int>(kInt8PanelWidth / kLanes));
+        StoreTile(sums + i * tile_sums, outputs, low_rank, row, count, panel * kInt8PanelWidth,
+                  kVectors);
       });
     }
   });

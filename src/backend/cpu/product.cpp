@@ -27,26 +27,6 @@ int64_t PanelsSize(int64_t k, int64_t columns) {
   return k * vectors * kLanes;
 }
 
-/// `count` values of an element type, widened to f32.
-void Widen(DType stored, const std::byte* from, int64_t count, float* HWY_RESTRICT to) {
-  const Floats d;
-  const hn::Rebind<uint16_t, Floats> bits;
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    const auto half = hn::LoadU(bits, reinterpret_cast<const uint16_t*>(from + 2 * i));
-    const Vector wide =
-        stored == DType::kF16
-            ? hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::float16_t, Floats>(), half))
-            : hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::bfloat16_t, Floats>(), half));
-    hn::StoreU(wide, d, to + i);
-  }
-  for (; i < count; ++i) {
-    uint16_t half;
-    std::memcpy(&half, from + 2 * i, 2);
-    to[i] = stored == DType::kF16 ? f16_to_f32(half) : bf16_to_f32(half);
-  }
-}
-
 /// T holds an element's bits.
 template <typename T>
 void PackPanel(const PanelSource& source, int64_t panel, T* panels) {
@@ -98,7 +78,10 @@ struct Scratch {
   std::vector<const std::byte*> table;       ///< [tiles][taps][kTileRows]
   hwy::AlignedFreeUniquePtr<float[]> block;  ///< a widened block; null for f32 panels
 
-  Scratch(const ProductArgs& args, const Blocking& blocking) : table(blocking.table_size()) {
+  LowRankPanels low_rank;
+
+  Scratch(const ProductArgs& args, const Blocking& blocking)
+      : table(blocking.table_size()), low_rank(args.epilogue, args.columns, kPanelWidth) {
     if (args.stored != DType::kF32) block = hwy::AllocateAligned<float>(blocking.block_size());
   }
 };
@@ -138,8 +121,10 @@ void RunTask(const ProductArgs& args, const Blocking& by, const TaskCutting& cut
              reinterpret_cast<const float* const*>(table + tile * tile_pointers + tap * kTileRows),
              taps_here, by.depth, weights, tap > 0, sums[tile]);
     }
+    scratch.low_rank.Prepare(column, vectors);
     for (int64_t row = first_row, tile = 0; row < last_row; row += kTileRows, ++tile)
-      StoreTile(sums[tile], outputs, row, HWY_MIN(kTileRows, last_row - row), column, vectors);
+      StoreTile(sums[tile], outputs, scratch.low_rank, row, HWY_MIN(kTileRows, last_row - row),
+                column, vectors);
   }
 }
 

@@ -8,15 +8,29 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "backend/backend.h"
 #include "backend/cpu/row_geometry.h"
 
 namespace tintype::cpu {
 
+/// Raw pointers of a LowRankTerm, for the product's rows first_row..last_row-1.
+struct ProductLowRank {
+  int64_t first_row = 0, last_row = 0;
+  const float* middle = nullptr;  ///< [last_row - first_row, rank]
+  int64_t rank = 0;
+  const std::byte* up = nullptr;  ///< pack_panels' output; null: the identity
+  DType stored = DType::kF32;     ///< element type of `up`
+  float scale = 1;
+  const float* gain = nullptr;  ///< [columns]
+};
+
 /// Raw pointers of an Epilogue. `rows_per_image` maps a row to its image_bias.
 struct ProductEpilogue {
   const float* column_scale = nullptr;  ///< [columns], before all else: of 8-bit weights
+  const float* image_gain = nullptr;
+  std::span<const ProductLowRank> low_rank = {};
   const float* bias = nullptr;
   const float* image_bias = nullptr;
   int64_t rows_per_image = 1;

@@ -13,6 +13,7 @@
 
 #include "backend/cpu/functions-inl.h"
 #include "backend/cpu/product.h"
+#include "backend/cpu/product_low_rank-inl.h"
 #include "backend/cpu/product_tile-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -59,8 +60,7 @@ inline void FinishTail(const float* sums, const Outputs& to, int64_t row, int64_
   std::memcpy(to.out + row * to.columns + column, in[0], bytes);
 }
 
-/// sums [rows][vectors * kLanes] of the columns from `first_column` on.
-inline void StoreTile(const float* sums, const Outputs& to, int64_t first_row, int64_t rows,
+inline void StoreRows(const float* sums, const Outputs& to, int64_t first_row, int64_t rows,
                       int64_t first_column, int vectors) {
   const Floats d;
   for (int64_t r = 0; r < rows; ++r) {
@@ -75,6 +75,22 @@ inline void StoreTile(const float* sums, const Outputs& to, int64_t first_row, i
         FinishTail(from, to, row, column, left);
     }
   }
+}
+
+/// sums [rows][vectors * kLanes] of the columns from `first_column` on, for which `low_rank` was
+/// prepared; rows with terms are changed in place.
+inline void StoreTile(float* sums, const Outputs& to, const LowRankPanels& low_rank,
+                      int64_t first_row, int64_t rows, int64_t first_column, int vectors) {
+  const ProductEpilogue& e = to.epilogue;
+  if (e.low_rank.empty() && !e.image_gain)
+    return StoreRows(sums, to, first_row, rows, first_column, vectors);
+  low_rank.Add(first_row, rows, first_column, vectors, sums);
+  ProductEpilogue scaled = e;  // of the rows that were: Add() has done the first of it
+  scaled.column_scale = nullptr;
+  const Outputs rest{scaled, to.columns, to.out};
+  for (int64_t r = 0; r < rows; ++r)
+    StoreRows(sums + r * vectors * kLanes, low_rank.Concerns(first_row + r) ? rest : to,
+              first_row + r, 1, first_column, vectors);
 }
 
 }  // namespace tintype::cpu::HWY_NAMESPACE

@@ -7,9 +7,25 @@
 namespace tintype::reference {
 namespace {
 
+/// What `term` adds to the product of row `row`, column `n`.
+double low_rank(const LowRankTerm& term, int64_t row, int64_t rows_per_image, int64_t n) {
+  const int64_t own = row - term.first_image * rows_per_image, rank = term.middle->dim(-1);
+  if (own < 0 || own >= term.middle->dim(0) * rows_per_image) return 0;
+  const float* middle = term.middle->data<float>() + own * rank;
+  double sum = term.up ? 0 : middle[n];
+  if (term.up) {
+    const float* up = static_cast<const PlainWeight&>(*term.up).values() + n * rank;
+    for (int64_t r = 0; r < rank; ++r) sum += static_cast<double>(middle[r]) * up[r];
+  }
+  return sum * term.scale * (term.gain ? term.gain->data<float>()[n] : 1.0);
+}
+
 /// Applies the epilogue to the product of row `row` (of `rows_per_image` an image), column `n`.
 double finish(double sum, const Epilogue& epilogue, int64_t row, int64_t rows_per_image, int64_t n,
               int64_t columns) {
+  if (epilogue.image_gain)
+    sum *= epilogue.image_gain->data<float>()[row / rows_per_image * columns + n];
+  for (const LowRankTerm& term : epilogue.low_rank) sum += low_rank(term, row, rows_per_image, n);
   if (epilogue.bias) sum += epilogue.bias->data<float>()[n];
   if (epilogue.image_bias)
     sum += epilogue.image_bias->data<float>()[row / rows_per_image * columns + n];

@@ -44,14 +44,17 @@ ClipTextModel::Layer::Layer(const WeightScope& w, const ClipTextConfig& c)
       fc1(w / "mlp" / "fc1", c.hidden_size, c.intermediate_size),
       fc2(w / "mlp" / "fc2", c.intermediate_size, c.hidden_size) {}
 
-Tensor ClipTextModel::Layer::forward(const Tensor& x) const {
-  const Tensor n = layer_norm1.forward(x, nn::common_format({&q_proj, &k_proj, &v_proj}));
+Tensor ClipTextModel::Layer::forward(const Tensor& x, const nn::AdapterView* adapters) const {
+  const nn::Fused with{.adapters = adapters};
+  const Tensor n = layer_norm1.forward(x, nn::input_format({&q_proj, &k_proj, &v_proj}, adapters));
   const float scale = 1.0f / std::sqrt(static_cast<float>(x.dim(-1) / heads));
-  const Tensor mixed = ops::attention(q_proj.forward(n), k_proj.forward(n), v_proj.forward(n),
-                                      {.heads = heads, .scale = scale, .causal = true});
-  const Tensor h = out_proj.forward(mixed, {.residual = &x});
-  const Tensor wide = fc1.forward(layer_norm2.forward(h, fc1.format()), {.activation = hidden_act});
-  return fc2.forward(wide, {.residual = &h});
+  const Tensor mixed =
+      ops::attention(q_proj.forward(n, with), k_proj.forward(n, with), v_proj.forward(n, with),
+                     {.heads = heads, .scale = scale, .causal = true});
+  const Tensor h = out_proj.forward(mixed, {.residual = &x, .adapters = adapters});
+  const Tensor wide = fc1.forward(layer_norm2.forward(h, fc1.input_format(adapters)),
+                                  {.activation = hidden_act, .adapters = adapters});
+  return fc2.forward(wide, {.residual = &h, .adapters = adapters});
 }
 
 ClipTextModel::ClipTextModel(const WeightScope& w, const ClipTextConfig& c, Pooling pooling)
@@ -71,6 +74,7 @@ ClipTextModel::ClipTextModel(const WeightScope& w, const ClipTextConfig& c, Pool
   if (pooling == Pooling::kProjected)
     text_projection_.emplace(w / "text_projection", c.hidden_size, c.projection_dim,
                              nn::Linear::Options{.bias = false});
+  slots_ = w.slots();
 }
 
 Tensor ClipTextModel::token_embeddings(const Tensor& ids,
@@ -110,7 +114,8 @@ Tensor ClipTextModel::embed(const Tensor& ids, std::span<const TokenOverride> ov
   return ops::add(tokens, places);
 }
 
-Tensor ClipTextModel::pool(const Tensor& last, const Tensor& ids) const {
+Tensor ClipTextModel::pool(const Tensor& last, const Tensor& ids,
+                           const nn::AdapterView* adapters) const {
   const Tensor host_ids = ops::to_host(ids);
   const std::span<const int32_t> all = host_ids.span<int32_t>();
   const int64_t batch = ids.dim(0), length = ids.dim(1);
@@ -127,7 +132,8 @@ Tensor ClipTextModel::pool(const Tensor& last, const Tensor& ids) const {
   }
   const Tensor table = last.reshape(Shape{batch * length, traits_.width});
   return text_projection_->forward(
-      ops::embedding(table, host_tensor(Shape{batch}, std::span<const int32_t>(rows))));
+      ops::embedding(table, host_tensor(Shape{batch}, std::span<const int32_t>(rows))),
+      {.adapters = adapters});
 }
 
 TextFeatures ClipTextModel::encode(const Tensor& ids, const TextOptions& options,
@@ -143,14 +149,14 @@ TextFeatures ClipTextModel::encode(const Tensor& ids, const TextOptions& options
   nn::trace(trace, "embeddings", h);
   TextFeatures features{.hidden = h};
   for (size_t i = 0; i < run; ++i) {
-    h = layers_[i].forward(h);
+    h = layers_[i].forward(h, options.adapters);
     nn::trace(trace, cat("encoder.layers.", i), h);
     if (i + 1 == wanted) features.hidden = h;
   }
   if (text_projection_) {
     const Tensor last = final_layer_norm_.forward(h);
     nn::trace(trace, "final_layer_norm", last);
-    features.pooled = pool(last, ids);
+    features.pooled = pool(last, ids, options.adapters);
   }
   if (options.final_layer_norm) {
     features.hidden = final_layer_norm_.forward(features.hidden);

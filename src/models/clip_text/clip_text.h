@@ -32,6 +32,7 @@ class ClipTextModel final : public TextEncoder {
   ClipTextModel(const WeightScope& w, const ClipTextConfig& config, Pooling pooling);
 
   const Traits& traits() const override { return traits_; }
+  const std::vector<WeightSlot>& slots() const override { return slots_; }
   /// Traced: `embeddings`, `encoder.layers.N`, `final_layer_norm`.
   TextFeatures encode(const Tensor& ids, const TextOptions& options,
                       const nn::Trace* trace) const override;
@@ -41,9 +42,10 @@ class ClipTextModel final : public TextEncoder {
   Tensor embed(const Tensor& ids, std::span<const TokenOverride> overrides) const;
   Tensor token_embeddings(const Tensor& ids, std::span<const TokenOverride> overrides) const;
   /// The features of each row at its end-of-text token, projected. `last` [B,S,E] is normalised.
-  Tensor pool(const Tensor& last, const Tensor& ids) const;
+  Tensor pool(const Tensor& last, const Tensor& ids, const nn::AdapterView* adapters) const;
 
   Traits traits_;
+  std::vector<WeightSlot> slots_;
   int64_t eos_token_id_;
   nn::Embedding token_embedding_, position_embedding_;
   std::vector<Layer> layers_;
@@ -59,7 +61,7 @@ struct ClipTextModel::Layer {
 
   Layer(const WeightScope& w, const ClipTextConfig& config);
   /// x [B,S,E] -> [B,S,E]
-  Tensor forward(const Tensor& x) const;
+  Tensor forward(const Tensor& x, const nn::AdapterView* adapters) const;
 };
 
 }  // namespace tintype

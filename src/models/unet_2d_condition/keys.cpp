@@ -1,6 +1,8 @@
 #include "models/unet_2d_condition/keys.h"
 
+#include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <vector>
 
 namespace tintype {
@@ -162,6 +164,51 @@ void describe_heads(const NamedShapes& names, const std::vector<Level>& levels,
 }
 
 }  // namespace
+
+std::string original_unet_path(std::string_view path, int64_t layers, bool up_attention) {
+  struct Name {
+    std::string_view diffusers, original;
+  };
+  static constexpr Name kWhole[] = {{"conv_in", "input_blocks.0.0"},
+                                    {"conv_out", "out.2"},
+                                    {"time_embedding.linear_1", "time_embed.0"},
+                                    {"time_embedding.linear_2", "time_embed.2"},
+                                    {"add_embedding.linear_1", "label_emb.0.0"},
+                                    {"add_embedding.linear_2", "label_emb.0.2"}};
+  static constexpr Name kResnet[] = {{"conv1", "in_layers.2"},
+                                     {"conv2", "out_layers.3"},
+                                     {"time_emb_proj", "emb_layers.1"},
+                                     {"conv_shortcut", "skip_connection"}};
+  for (const Name& name : kWhole)
+    if (path == name.diffusers) return std::string(name.original);
+  // "down_blocks.L.resnets.R.rest", "mid_block.resnets.R.rest"
+  const auto next = [&path] {
+    const size_t dot = std::min(path.find('.'), path.size());
+    const std::string_view segment = path.substr(0, dot);
+    path.remove_prefix(std::min(dot + 1, path.size()));
+    return segment;
+  };
+  const auto number = [&next] {
+    return static_cast<int64_t>(std::atoi(std::string(next()).c_str()));
+  };
+  const std::string_view side = next();
+  if (side != "down_blocks" && side != "mid_block" && side != "up_blocks") return {};
+  const int64_t level = side == "mid_block" ? 0 : number(), per_level = layers + 1;
+  const std::string_view kind = next();
+  const int64_t index = number();
+  std::string rest(path);
+  if (kind == "resnets")
+    for (const Name& name : kResnet)
+      if (rest == name.diffusers) rest = name.original;
+  const int64_t place = kind == "attentions" ? 1 : 0;
+  if (side == "mid_block") return cat("middle_block.", place ? 1 : 2 * index, ".", rest);
+  if (side == "up_blocks" && kind == "upsamplers")
+    return cat("output_blocks.", level * per_level + layers, ".", up_attention ? 2 : 1, ".", rest);
+  if (side == "up_blocks")
+    return cat("output_blocks.", level * per_level + index, ".", place, ".", rest);
+  if (kind == "downsamplers") return cat("input_blocks.", level * per_level + per_level, ".0.op");
+  return cat("input_blocks.", 1 + level * per_level + index, ".", place, ".", rest);
+}
 
 bool is_original_unet(const NamedShapes& names) {
   return names.has("input_blocks.0.0.weight") && names.has("time_embed.0.weight") &&

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/json.h"
 #include "weights/key_map.h"
@@ -32,6 +33,12 @@ struct OriginalUnet {
   std::string
       undecided;  ///< why `config` lacks something that only a real config tells; else empty
 };
+
+/// The path in the original layout of a layer at `path` in diffusers'
+/// ("down_blocks.0.resnets.1.conv1"
+/// -> "input_blocks.2.0.in_layers.2"), for a network whose resolutions all have `layers` resnets on
+/// the way down; "" for what that layout does not have. The inverse of OriginalUnet::keys.
+std::string original_unet_path(std::string_view path, int64_t layers, bool up_attention);
 
 /// True when `names` looks like such a UNet.
 bool is_original_unet(const NamedShapes& names);

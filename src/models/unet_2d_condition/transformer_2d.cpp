@@ -23,12 +23,13 @@ CrossAttention::CrossAttention(const WeightScope& w, int64_t width, int64_t cont
       to_v_(w / "to_v", context_width, width, {.bias = false}),
       to_out_(w / "to_out.0", width, width) {}
 
-Tensor CrossAttention::forward(const Tensor& x, const Tensor& context,
-                               const Tensor& residual) const {
-  const Tensor mixed =
-      ops::attention(to_q_.forward(x), to_k_.forward(context), to_v_.forward(context),
-                     {.heads = heads_, .scale = scale_, .int8 = int8_});
-  return to_out_.forward(mixed, {.residual = &residual});
+Tensor CrossAttention::forward(const Tensor& x, const Tensor& context, const Tensor& residual,
+                               const nn::AdapterView* adapters) const {
+  const nn::Fused with{.adapters = adapters};
+  const Tensor mixed = ops::attention(to_q_.forward(x, with), to_k_.forward(context, with),
+                                      to_v_.forward(context, with),
+                                      {.heads = heads_, .scale = scale_, .int8 = int8_});
+  return to_out_.forward(mixed, {.residual = &residual, .adapters = adapters});
 }
 
 BasicTransformerBlock::BasicTransformerBlock(const WeightScope& w, int64_t width,
@@ -41,13 +42,14 @@ BasicTransformerBlock::BasicTransformerBlock(const WeightScope& w, int64_t width
       ff_in_(w / "ff.net.0.proj", width, 8 * width),
       ff_out_(w / "ff.net.2", 4 * width, width) {}
 
-Tensor BasicTransformerBlock::forward(const Tensor& x, const Tensor& context) const {
-  Tensor n = norm1_.forward(x, attn1_.self_format());
-  Tensor h = attn1_.forward(n, n, x);
-  h = attn2_.forward(norm2_.forward(h, attn2_.query_format()), context, h);
-  n = norm3_.forward(h, ff_in_.format());
-  n = ops::geglu(ff_in_.forward(n), ff_out_.format());
-  return ff_out_.forward(n, {.residual = &h});
+Tensor BasicTransformerBlock::forward(const Tensor& x, const Tensor& context,
+                                      const nn::AdapterView* adapters) const {
+  Tensor n = norm1_.forward(x, attn1_.self_format(adapters));
+  Tensor h = attn1_.forward(n, n, x, adapters);
+  h = attn2_.forward(norm2_.forward(h, attn2_.query_format(adapters)), context, h, adapters);
+  n = norm3_.forward(h, ff_in_.input_format(adapters));
+  n = ops::geglu(ff_in_.forward(n, {.adapters = adapters}), ff_out_.input_format(adapters));
+  return ff_out_.forward(n, {.residual = &h, .adapters = adapters});
 }
 
 // The 1x1 convolutions of Stable Diffusion 1 and the linear projections of later models are the
@@ -61,12 +63,15 @@ Transformer2DModel::Transformer2DModel(const WeightScope& w, const Options& o)
                                      o.heads);
 }
 
-Tensor Transformer2DModel::forward(const Tensor& x, const Tensor& context) const {
+Tensor Transformer2DModel::forward(const Tensor& x, const Tensor& context,
+                                   const nn::AdapterView* adapters) const {
   const Shape tokens{x.dim(0), x.dim(1) * x.dim(2), x.dim(3)};
   const Tensor residual = x.reshape(tokens);
-  Tensor h = proj_in_.forward(norm_.forward(residual, {.consumer = proj_in_.format()}));
-  for (const BasicTransformerBlock& block : transformer_blocks_) h = block.forward(h, context);
-  return proj_out_.forward(h, {.residual = &residual}).reshape(x.shape());
+  Tensor h = proj_in_.forward(norm_.forward(residual, {.consumer = proj_in_.input_format(adapters)}),
+                              {.adapters = adapters});
+  for (const BasicTransformerBlock& block : transformer_blocks_)
+    h = block.forward(h, context, adapters);
+  return proj_out_.forward(h, {.residual = &residual, .adapters = adapters}).reshape(x.shape());
 }
 
 }  // namespace tintype

@@ -14,10 +14,11 @@ class CrossAttention {
  public:
   CrossAttention(const WeightScope& w, int64_t width, int64_t context_width, int64_t heads);
   /// x [B,S,C], context [B,T,E] -> to_out(attention) + residual, [B,S,C]
-  Tensor forward(const Tensor& x, const Tensor& context, const Tensor& residual) const;
+  Tensor forward(const Tensor& x, const Tensor& context, const Tensor& residual,
+                 const nn::AdapterView* adapters) const;
   /// What x is made for, where it is the context too and where it is not.
-  WeightFormat self_format() const { return nn::common_format({&to_q_, &to_k_, &to_v_}); }
-  WeightFormat query_format() const { return to_q_.format(); }
+  WeightFormat self_format(const nn::AdapterView* adapters) const { return nn::input_format({&to_q_, &to_k_, &to_v_}, adapters); }
+  WeightFormat query_format(const nn::AdapterView* adapters) const { return to_q_.input_format(adapters); }
 
  private:
   int heads_;
@@ -31,7 +32,7 @@ class CrossAttention {
 class BasicTransformerBlock {
  public:
   BasicTransformerBlock(const WeightScope& w, int64_t width, int64_t context_width, int64_t heads);
-  Tensor forward(const Tensor& x, const Tensor& context) const;
+  Tensor forward(const Tensor& x, const Tensor& context, const nn::AdapterView* adapters) const;
 
  private:
   nn::LayerNorm norm1_;
@@ -50,7 +51,7 @@ class Transformer2DModel {
   };
   Transformer2DModel(const WeightScope& w, const Options& options);
   /// x [B,H,W,C], context [B,T,E] -> [B,H,W,C]
-  Tensor forward(const Tensor& x, const Tensor& context) const;
+  Tensor forward(const Tensor& x, const Tensor& context, const nn::AdapterView* adapters) const;
 
  private:
   nn::GroupNorm norm_;

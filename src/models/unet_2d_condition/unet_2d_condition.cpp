@@ -1,8 +1,11 @@
 #include "models/unet_2d_condition/unet_2d_condition.h"
 
+#include "models/unet_2d_condition/keys.h"
+
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdio>
 
 namespace tintype {
 namespace {
@@ -91,6 +94,14 @@ Unet2dConditionModel::Unet2dConditionModel(const WeightScope& w, const Config& c
   add_down_blocks(w / "down_blocks", c);
   if (c.mid_block != Config::MidBlock::kNone) add_mid_block(w / "mid_block", c);
   add_up_blocks(w / "up_blocks", c);
+  slots_ = w.slots();
+  for (WeightSlot& slot : slots_) {
+    size_t level = 0;
+    if (std::sscanf(slot.path.c_str(), "up_blocks.%zu", &level) != 1 || level >= c.levels.size())
+      level = 0;
+    slot.original_path = original_unet_path(slot.path, c.levels.front().resnets,
+                                            c.levels[c.levels.size() - 1 - level].up_attention);
+  }
 }
 
 void Unet2dConditionModel::add_mid_block(const WeightScope& w, const Config& c) {
@@ -143,47 +154,47 @@ void Unet2dConditionModel::add_up_blocks(const WeightScope& w, const Config& c) 
   }
 }
 
-Tensor Unet2dConditionModel::DownBlock::layer(size_t i, const Tensor& x, const Tensor& temb,
-                                              const Tensor& context,
+Tensor Unet2dConditionModel::DownBlock::layer(size_t i, const Tensor& x, const BlockInputs& in,
                                               std::vector<Tensor>& skips) const {
-  Tensor h = resnets[i].forward(x, &temb);
-  if (!attentions.empty()) h = attentions[i].forward(h, context);
+  Tensor h = resnets[i].forward(x, &in.temb, nullptr, in.adapters);
+  if (!attentions.empty()) h = attentions[i].forward(h, in.context, in.adapters);
   skips.push_back(h);
   return h;
 }
 
-Tensor Unet2dConditionModel::DownBlock::forward(Tensor x, const Tensor& temb, const Tensor& context,
+Tensor Unet2dConditionModel::DownBlock::forward(Tensor x, const BlockInputs& in,
                                                 std::vector<Tensor>& skips, size_t first) const {
-  for (size_t i = first; i < resnets.size(); ++i) x = layer(i, x, temb, context, skips);
+  for (size_t i = first; i < resnets.size(); ++i) x = layer(i, x, in, skips);
   if (downsampler) {
-    x = downsampler->forward(x);
+    x = downsampler->forward(x, in.adapters);
     skips.push_back(x);
   }
   return x;
 }
 
-Tensor Unet2dConditionModel::MidBlock::forward(const Tensor& x, const Tensor& temb,
-                                               const Tensor& context) const {
-  const Tensor h = resnet0.forward(x, &temb);
-  return attention ? resnet1->forward(attention->forward(h, context), &temb) : h;
+Tensor Unet2dConditionModel::MidBlock::forward(const Tensor& x, const BlockInputs& in) const {
+  const Tensor h = resnet0.forward(x, &in.temb, nullptr, in.adapters);
+  if (!attention) return h;
+  return resnet1->forward(attention->forward(h, in.context, in.adapters), &in.temb, nullptr,
+                          in.adapters);
 }
 
 Tensor Unet2dConditionModel::UpBlock::layers(size_t first, size_t last, Tensor x,
-                                             const Tensor& temb, const Tensor& context,
+                                             const BlockInputs& in,
                                              std::vector<Tensor>& skips) const {
   for (size_t i = first; i < last; ++i) {
-    x = resnets[i].forward(ops::concat_last(x, skips.back()), &temb);
+    x = resnets[i].forward(ops::concat_last(x, skips.back()), &in.temb, nullptr, in.adapters);
     skips.pop_back();
-    if (!attentions.empty()) x = attentions[i].forward(x, context);
+    if (!attentions.empty()) x = attentions[i].forward(x, in.context, in.adapters);
   }
   return x;
 }
 
-Tensor Unet2dConditionModel::UpBlock::forward(Tensor x, const Tensor& temb, const Tensor& context,
+Tensor Unet2dConditionModel::UpBlock::forward(Tensor x, const BlockInputs& in,
                                               std::vector<Tensor>& skips) const {
-  x = layers(0, resnets.size(), std::move(x), temb, context, skips);
+  x = layers(0, resnets.size(), std::move(x), in, skips);
   // To the next skip's size: twice ours, or one less where a side was odd on the way down.
-  if (upsampler) x = upsampler->forward(x, skips.back().dim(1), skips.back().dim(2));
+  if (upsampler) x = upsampler->forward(x, skips.back().dim(1), skips.back().dim(2), in.adapters);
   return x;
 }
 
@@ -229,19 +240,25 @@ void Unet2dConditionModel::require_fit(const Tensor& x, const Conditioning& cond
 Tensor Unet2dConditionModel::time_embedding(const Tensor& x, float timestep,
                                             const Conditioning& conditioning,
                                             const nn::Trace* trace) const {
-  // One timestep serves the batch: embed it once, then give every image its copy.
-  const Tensor step = host_tensor(Shape{1, 1}, std::span<const float>(&timestep, 1));
+  const nn::AdapterView* adapters = conditioning.adapters.get();
+  // One timestep serves the batch: embed it once, then give every image its copy; but where images
+  // have adapters of their own, embed it for each.
+  const int64_t rows = adapters && adapters->mixed() ? x.dim(0) : 1;
+  const std::vector<float> steps(static_cast<size_t>(rows), timestep);
+  const Tensor step = host_tensor(Shape{rows, 1}, std::span<const float>(steps));
   Tensor temb = ops::to_device(sinusoids(step, config_.levels.front().channels), x.device());
-  temb = time_linear_2_.forward(time_linear_1_.forward(temb, {.activation = config_.act_fn}));
+  temb = time_linear_1_.forward(temb, {.activation = config_.act_fn, .adapters = adapters});
+  temb = time_linear_2_.forward(temb, {.adapters = adapters});
   const Tensor one = temb;
-  for (int64_t i = 1; i < x.dim(0); ++i) temb = ops::concat_first(temb, one);
+  for (int64_t i = rows; i < x.dim(0); ++i) temb = ops::concat_first(temb, one);
   nn::trace(trace, "time_embedding", temb);
   if (!traits_.added_width) return temb;
   const Tensor ids = sinusoids(conditioning.time_ids, traits_.time_id_width);
   const Tensor added = ops::concat_last(conditioning.pooled, ops::to_device(ids, x.device()));
   // The reference builds this embedding with SiLU whatever act_fn says.
-  const Tensor wide = add_linear_1_->forward(added, {.activation = Activation::kSilu});
-  const Tensor embedded = add_linear_2_->forward(wide);
+  const Tensor wide =
+      add_linear_1_->forward(added, {.activation = Activation::kSilu, .adapters = adapters});
+  const Tensor embedded = add_linear_2_->forward(wide, {.adapters = adapters});
   nn::trace(trace, "add_embedding", embedded);
   return ops::add(temb, embedded);
 }
@@ -261,15 +278,15 @@ Tensor Unet2dConditionModel::forward_reusing(const Tensor& x, float timestep,
 Tensor Unet2dConditionModel::run(const Tensor& x, float timestep, const Conditioning& conditioning,
                                  const nn::Trace* trace, StepReuse* reuse) const {
   require_fit(x, conditioning);
-  const Tensor& context = conditioning.context;
   const Tensor temb =
       ops::activation(time_embedding(x, timestep, conditioning, trace), config_.act_fn);
+  const BlockInputs in{temb, conditioning.context, conditioning.adapters.get()};
 
-  Tensor h = conv_in_.forward(x);
+  Tensor h = conv_in_.forward(x, {.adapters = in.adapters});
   nn::trace(trace, "conv_in", h);
 
   std::vector<Tensor> skips = {h};
-  const Tensor first = down_blocks_[0].layer(0, h, temb, context, skips);
+  const Tensor first = down_blocks_[0].layer(0, h, in, skips);
   const UpBlock& last = up_blocks_.back();
   const size_t fresh = last.resnets.size() - 2;  // its layers from here on take conv_in and `first`
   if (reuse && may_reuse(ops::weighted_sum({{1.0f, &first}, {-1.0f, &h}}), *reuse)) {
@@ -277,24 +294,24 @@ Tensor Unet2dConditionModel::run(const Tensor& x, float timestep, const Conditio
   } else {
     h = first;
     for (size_t i = 0; i < down_blocks_.size(); ++i) {
-      h = down_blocks_[i].forward(std::move(h), temb, context, skips, i == 0 ? 1 : 0);
+      h = down_blocks_[i].forward(std::move(h), in, skips, i == 0 ? 1 : 0);
       nn::trace(trace, cat("down_blocks.", i), h);
     }
     if (mid_block_) {
-      h = mid_block_->forward(h, temb, context);
+      h = mid_block_->forward(h, in);
       nn::trace(trace, "mid_block", h);
     }
     for (size_t i = 0; i + 1 < up_blocks_.size(); ++i) {
-      h = up_blocks_[i].forward(std::move(h), temb, context, skips);
+      h = up_blocks_[i].forward(std::move(h), in, skips);
       nn::trace(trace, cat("up_blocks.", i), h);
     }
-    h = last.layers(0, fresh, std::move(h), temb, context, skips);
+    h = last.layers(0, fresh, std::move(h), in, skips);
     if (reuse) reuse->deep = h;
   }
-  h = last.layers(fresh, last.resnets.size(), std::move(h), temb, context, skips);
+  h = last.layers(fresh, last.resnets.size(), std::move(h), in, skips);
   nn::trace(trace, cat("up_blocks.", up_blocks_.size() - 1), h);
-  return conv_out_.forward(
-      conv_norm_out_.forward(h, {.activation = config_.act_fn, .consumer = conv_out_.format()}));
+  h = conv_norm_out_.forward(h, {.activation = config_.act_fn, .consumer = conv_out_.input_format(in.adapters)});
+  return conv_out_.forward(h, {.adapters = in.adapters});
 }
 
 }  // namespace tintype

@@ -18,6 +18,7 @@ class Unet2dConditionModel final : public DenoisingNetwork {
   Unet2dConditionModel(const WeightScope& w, const Unet2dConditionConfig& config);
 
   const Traits& traits() const override { return traits_; }
+  const std::vector<WeightSlot>& slots() const override { return slots_; }
   /// Traced: `time_embedding`, `conv_in`, `down_blocks.N`, `mid_block`, `up_blocks.N`.
   Tensor forward(const Tensor& x, float timestep, const Conditioning& conditioning,
                  const nn::Trace* trace) const override;
@@ -27,32 +28,37 @@ class Unet2dConditionModel final : public DenoisingNetwork {
                          StepReuse& reuse) const override;
 
  private:
+  /// What every block is given beside its features.
+  struct BlockInputs {
+    const Tensor& temb;     ///< after the activation, see ResnetBlock2D
+    const Tensor& context;  ///< [B,S,E]
+    const nn::AdapterView* adapters = nullptr;
+  };
   struct DownBlock {
     std::vector<nn::ResnetBlock2D> resnets;
     std::vector<Transformer2DModel> attentions;  ///< one per resnet, or none
     std::optional<nn::Downsample2D> downsampler;
     /// Layers from `first` on and the downsampler; appends every intermediate that an up block will
     /// take back to `skips`.
-    Tensor forward(Tensor x, const Tensor& temb, const Tensor& context, std::vector<Tensor>& skips,
+    Tensor forward(Tensor x, const BlockInputs& in, std::vector<Tensor>& skips,
                    size_t first = 0) const;
-    Tensor layer(size_t i, const Tensor& x, const Tensor& temb, const Tensor& context,
+    Tensor layer(size_t i, const Tensor& x, const BlockInputs& in,
                  std::vector<Tensor>& skips) const;
   };
   struct MidBlock {
     nn::ResnetBlock2D resnet0;
     std::optional<Transformer2DModel> attention;
     std::optional<nn::ResnetBlock2D> resnet1;  ///< with the attention, or neither
-    Tensor forward(const Tensor& x, const Tensor& temb, const Tensor& context) const;
+    Tensor forward(const Tensor& x, const BlockInputs& in) const;
   };
   struct UpBlock {
     std::vector<nn::ResnetBlock2D> resnets;
     std::vector<Transformer2DModel> attentions;
     std::optional<nn::Upsample2D> upsampler;
     /// Takes one skip per resnet off the end of `skips`.
-    Tensor forward(Tensor x, const Tensor& temb, const Tensor& context,
-                   std::vector<Tensor>& skips) const;
+    Tensor forward(Tensor x, const BlockInputs& in, std::vector<Tensor>& skips) const;
     /// Layers first..last-1, without the upsampler.
-    Tensor layers(size_t first, size_t last, Tensor x, const Tensor& temb, const Tensor& context,
+    Tensor layers(size_t first, size_t last, Tensor x, const BlockInputs& in,
                   std::vector<Tensor>& skips) const;
   };
 
@@ -70,6 +76,7 @@ class Unet2dConditionModel final : public DenoisingNetwork {
 
   Unet2dConditionConfig config_;
   Traits traits_;
+  std::vector<WeightSlot> slots_;
   nn::Conv2d conv_in_;
   nn::Linear time_linear_1_, time_linear_2_;
   std::optional<nn::Linear> add_linear_1_, add_linear_2_;

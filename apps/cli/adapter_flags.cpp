@@ -1,0 +1,83 @@
+#include "cli/adapter_flags.h"
+
+#include <cctype>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "cli/arguments.h"
+#include "cli/parsed_flag.h"
+#include "tintype/error.h"
+
+namespace tintype::cli {
+namespace {
+
+constexpr const char* kFlag = "--lora";
+constexpr double kMaxWeight = 100;
+
+bool looks_like_number(const std::string& text) {
+  return !text.empty() &&
+         (std::isdigit(static_cast<unsigned char>(text[0])) || text[0] == '-' || text[0] == '.');
+}
+
+/// Takes ":0.8" off the end of `text`; false when it does not end so.
+bool take_weight(std::string& text, float& weight) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string::npos) return false;
+  const std::string end = text.substr(colon + 1);
+  if (!looks_like_number(end)) return false;
+  weight = static_cast<float>(parse_number(kFlag, end, -kMaxWeight, kMaxWeight));
+  text.erase(colon);
+  return true;
+}
+
+}  // namespace
+
+AdapterUse parse_adapter_use(const std::string& given) {
+  AdapterUse use;
+  std::string text = given;
+  float text_weight = 1;
+  if (take_weight(text, use.weight) && take_weight(text, text_weight))
+    use.text_weight = text_weight;
+  if (text.empty())
+    throw Error(ErrorKind::kInvalidArgument, kFlag,
+                "must be NAME_OR_FILE, with :WEIGHT or without, got \"" + given + "\"");
+  std::error_code error;
+  const bool file = text.ends_with(".safetensors") || text.starts_with("./") ||
+                    text.starts_with("../") || text.starts_with("/") ||
+                    std::filesystem::is_directory(text, error);
+  if (file)
+    use.file = text;
+  else
+    use.name = text;
+  return use;
+}
+
+void add_adapter_flags(CLI::App& command, TextToImageRequest& request) {
+  command
+      .add_option_function<std::vector<std::string>>(
+          kFlag,
+          [&request](const std::vector<std::string>& all) {
+            for (const std::string& text : all) request.adapters.push_back(parse_adapter_use(text));
+          },
+          "Adapter (LoRA, LoCon, LoHa, LoKr, DoRA) to add to the model, with its weight: a name in "
+          "--lora-dir, a .safetensors file or a PEFT folder; again for more. "
+          "<lora:NAME:WEIGHT> in the prompt does the same (default weight: 1)")
+      ->type_name("NAME_OR_FILE:WEIGHT")
+      ->expected(1)
+      ->take_all();
+  add_parsed(
+      command, "--lora-dir", [&request](const std::string& text) { request.adapter_folder = text; },
+      "Folder in which the names of adapters are looked up", "FOLDER");
+}
+
+OrderedJson adapter_counters_json(const AdapterCounters& c) {
+  return {{"hits", c.hits},
+          {"misses", c.misses},
+          {"evictions", c.evictions},
+          {"resident", c.resident},
+          {"resident_bytes", c.resident_bytes},
+          {"budget_bytes", c.budget_bytes}};
+}
+
+}  // namespace tintype::cli
