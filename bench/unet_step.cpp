@@ -50,7 +50,7 @@ int run(const Options& o) {
       folder_component(std::filesystem::path(o.model) / "unet", "UNet2DConditionModel");
   component.precision = precision_plan(o.profile, component.class_name);
   const auto unet = load_denoising_network(component, Device::kCpu);
-  const Tensor x = pattern(Shape{o.batch, o.latent, o.latent, unet->traits().in_channels}, 1.7f);
+  const Tensor x = pattern(Shape{1, o.latent, o.latent, unet->traits().in_channels}, 1.7f);
   const Tensor context = pattern(Shape{o.batch, o.tokens, unet->traits().context_width}, 1.7f);
   const auto step = [&] {
     return seconds_of([&] { unet->forward(x, 501.0f, {.context = context}); });
@@ -92,7 +92,7 @@ int main(int argc, char** argv) {
   CLI::App app{"Times one UNet forward"};
   app.add_option("-m,--model", options.model, "diffusers folder")->required();
   app.add_option("--profile", options.profile, "exact, balanced");
-  app.add_option("--batch", options.batch, "images, two with guidance");
+  app.add_option("--batch", options.batch, "rows of conditioning of one image, two with guidance");
   app.add_option("--latent", options.latent, "height and width of the latents");
   app.add_option("--tokens", options.tokens, "text positions");
   app.add_option("--repeat", options.repeat)->check(CLI::PositiveNumber);

@@ -58,11 +58,12 @@ class TextEncoder {
                               const nn::Trace* trace = nullptr) const = 0;
 };
 
-/// What a denoising network is told beside the noisy latents and the timestep. B rows each.
+/// What a denoising network is told beside the noisy latents and the timestep. One row
+/// for each image, or for guidance the negative ones of all images and then the positive ones.
 struct Conditioning {
-  Tensor context;        ///< [B,S,E] text features
-  Tensor pooled = {};    ///< [B,P], for a network with added conditioning; else undefined
-  Tensor time_ids = {};  ///< [B,N] f32 on the host, likewise: sizes, crops, scores
+  Tensor context;        ///< [R,S,E] text features
+  Tensor pooled = {};    ///< [R,P], for a network with added conditioning; else undefined
+  Tensor time_ids = {};  ///< [R,N] f32 on the host, likewise: sizes, crops, scores
   /// The request's adapters, resolved to this network's slots; null: none.
   std::shared_ptr<const nn::AdapterView> adapters = nullptr;
 };
@@ -94,7 +95,9 @@ class DenoisingNetwork {
   /// Where adapters may add to it.
   virtual const std::vector<WeightSlot>& slots() const = 0;
   virtual const Traits& traits() const = 0;
-  /// x [B,H,W,Cin], one timestep for the whole batch -> [B,H,W,Cout]
+  /// x [B,H,W,Cin], one timestep for the whole batch -> [rows of the conditioning,H,W,Cout]. The
+  /// conditioning has B rows or a multiple: its row i is for image i mod B. So the halves of
+  /// guidance share what no text has touched yet.
   virtual Tensor forward(const Tensor& x, float timestep, const Conditioning& conditioning,
                          const nn::Trace* trace = nullptr) const = 0;
   /// As forward(), but may reuse what `reuse` holds of the calls before, which were for the same

@@ -17,10 +17,11 @@ Tensor ResnetBlock2D::forward(const Tensor& x, const Tensor* activated_temb, Ban
                               const AdapterView* adapters) const {
   std::optional<Tensor> temb;
   if (time_emb_proj_) temb = time_emb_proj_->forward(*activated_temb, {.adapters = adapters});
-  Tensor h =
-      norm1_.forward(x, {.activation = activation_, .bands = bands, .consumer = conv1_.input_format(adapters)});
+  Tensor h = norm1_.forward(
+      x, {.activation = activation_, .bands = bands, .consumer = conv1_.input_format(adapters)});
   h = conv1_.forward(h, {.image_bias = temb ? &*temb : nullptr, .adapters = adapters});
-  h = norm2_.forward(h, {.activation = activation_, .bands = bands, .consumer = conv2_.input_format(adapters)});
+  h = norm2_.forward(
+      h, {.activation = activation_, .bands = bands, .consumer = conv2_.input_format(adapters)});
   const Tensor shortcut = conv_shortcut_ ? conv_shortcut_->forward(x, {.adapters = adapters}) : x;
   return conv2_.forward(h, {.residual = &shortcut, .adapters = adapters});
 }

@@ -17,8 +17,8 @@ void check_low_rank(const Tensor& x, const LowRankTerm& term, const Shape& out, 
   TT_REQUIRE(term.first_image >= 0 && term.first_image <= out[0] - given[0], op, "images ",
              term.first_image, " to ", term.first_image + given[0], " of a middle must lie in 0..",
              out[0]);
-  TT_REQUIRE(!term.up ||
-                 (term.up->shape() == Shape{out[-1], given[-1]} && term.up->format() == WeightFormat::kStored),
+  TT_REQUIRE(!term.up || (term.up->shape() == Shape{out[-1], given[-1]} &&
+                          term.up->format() == WeightFormat::kStored),
              op, "up must be packed from ", Shape{out[-1], given[-1]}, " and not in 8 bits");
   if (term.gain) require_operand(x, *term.gain, Shape{out[-1]}, op, "gain");
 }
@@ -195,6 +195,14 @@ Tensor concat_first(std::span<const Tensor> parts) {
   if (parts.size() == 1) return parts[0];
   const size_t half = parts.size() / 2;
   return concat_first(concat_first(parts.first(half)), concat_first(parts.subspan(half)));
+}
+
+Tensor repeat_first(const Tensor& x, int64_t rows) {
+  require_defined(x, "repeat_first", "x");
+  TT_REQUIRE(x.rank() >= 1 && x.dim(0) >= 1 && rows % x.dim(0) == 0, "repeat_first",
+             "rows must be a multiple of those of x, got ", rows, " and ", x.shape());
+  const std::vector<Tensor> copies(static_cast<size_t>(rows / x.dim(0)), x);
+  return concat_first(copies);
 }
 
 Tensor embedding(const Tensor& table, const Tensor& ids) {

@@ -80,6 +80,10 @@ Tensor concat_first(const Tensor& a, const Tensor& b);
 /// Any number of them, at least one; pairwise, so each byte is copied log2(n) times.
 Tensor concat_first(std::span<const Tensor> parts);
 
+/// x [B,...] again and again along the first axis until there are `rows`, a multiple of B: row i is
+/// x's row i mod B. The same handle when it has so many.
+Tensor repeat_first(const Tensor& x, int64_t rows);
+
 /// Rows of table [V,E] (f32 | f16 | bf16) by ids [...] (i32, 0..V-1, checked), widened to f32;
 /// returns [..., E]
 Tensor embedding(const Tensor& table, const Tensor& ids);

@@ -36,13 +36,11 @@ Tensor rescale_guided(const Tensor& guided, const Tensor& conditional, float res
 Tensor predict(const DiffusionModel& model, const Tensor& latents, float timestep,
                const Conditioning& conditioning, const Guidance& guidance, StepReuse* reuse) {
   const int64_t images = latents.dim(0);
-  const auto network = [&](const Tensor& x) {
-    return reuse ? model.network->forward_reusing(x, timestep, conditioning, *reuse)
-                 : model.network->forward(x, timestep, conditioning);
-  };
-  if (conditioning.context.dim(0) == images) return network(latents);
-  // Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598) as one batch.
-  const Tensor both = network(ops::concat_first(latents, latents));
+  const DenoisingNetwork& network = *model.network;
+  const Tensor both = reuse ? network.forward_reusing(latents, timestep, conditioning, *reuse)
+                            : network.forward(latents, timestep, conditioning);
+  if (both.dim(0) == images) return both;
+  // Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598), both halves in one call.
   const Tensor unconditional = both.slice(0, images), conditional = both.slice(images, 2 * images);
   const Tensor direction = ops::weighted_sum({{1.0f, &conditional}, {-1.0f, &unconditional}});
   const Tensor guided = ops::weighted_sum({{1.0f, &unconditional}, {guidance.scale, &direction}});

@@ -2,9 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <cstring>
 
 #include "backend/registry.h"
 #include "models/fixture_files.h"
+#include "ops/ops.h"
 #include "pipelines/memory_prediction.h"
 #include "pipelines/text_to_image.h"
 
@@ -36,6 +38,19 @@ void expect_drawn_as_alone(const DiffusionModel& model, TextToImageRequest reque
   EXPECT_NE(batch[0].image.rgb, batch[1].image.rgb) << what;
 }
 
+/// Deterministic numbers about zero.
+Tensor pattern(const Shape& shape) {
+  Tensor x = empty_host(shape);
+  int64_t i = 0;
+  for (float& value : x.mutable_span<float>())
+    value = static_cast<float>(i++ * 7919 % 1009) / 500.0f - 1.0f;
+  return x;
+}
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && std::memcmp(a.bytes(), b.bytes(), a.nbytes()) == 0;
+}
+
 class Batch : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(Batch, APictureIsThePictureDrawnAlone) {
@@ -59,6 +74,22 @@ TEST_P(Batch, APictureIsThePictureDrawnAlone) {
   request.variation_seed = 99;
   request.variation_strength = 0.4f;
   expect_drawn_as_alone(model, request, "with variations");
+}
+
+TEST_P(Batch, HalvesOfGuidanceThatShareTheirBeginningAreTheSameBits) {
+  const DiffusionModel model = load(GetParam());
+  const auto& traits = model.network->traits();
+  const Tensor images = pattern(Shape{2, 8, 8, traits.in_channels});
+  Conditioning both{.context = pattern(Shape{4, 5, traits.context_width})};
+  if (traits.added_width) {
+    const int64_t ids = 6;
+    both.pooled = pattern(Shape{4, traits.added_width - ids * traits.time_id_width});
+    both.time_ids = pattern(Shape{4, ids});
+  }
+  const Tensor shared = model.network->forward(images, 501, both);
+  EXPECT_TRUE(same_bits(shared, model.network->forward(ops::repeat_first(images, 4), 501, both)));
+  StepReuse reuse;
+  EXPECT_TRUE(same_bits(shared, model.network->forward_reusing(images, 501, both, reuse)));
 }
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, Batch,

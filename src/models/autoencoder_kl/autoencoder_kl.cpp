@@ -85,8 +85,8 @@ AutoencoderAttention::AutoencoderAttention(const WeightScope& w, int64_t channel
 Tensor AutoencoderAttention::forward(const Tensor& x) const {
   const Shape tokens{x.dim(0), x.dim(1) * x.dim(2), x.dim(3)};
   const Tensor residual = x.reshape(tokens);
-  const Tensor n =
-      group_norm_.forward(residual, {.consumer = nn::input_format({&to_q_, &to_k_, &to_v_}, nullptr)});
+  const Tensor n = group_norm_.forward(
+      residual, {.consumer = nn::input_format({&to_q_, &to_k_, &to_v_}, nullptr)});
   const Tensor mixed =
       ops::attention(to_q_.forward(n), to_k_.forward(n), to_v_.forward(n),
                      {.heads = 1, .scale = 1.0f / std::sqrt(static_cast<float>(x.dim(3)))});
@@ -185,8 +185,9 @@ Tensor AutoencoderKl::Decoder::level(size_t i, Tensor h, nn::BandMoments* bands,
 }
 
 Tensor AutoencoderKl::Decoder::end(const Tensor& h, nn::BandMoments* bands) const {
-  return conv_out.forward(conv_norm_out.forward(
-      h, {.activation = Activation::kSilu, .bands = bands, .consumer = conv_out.input_format(nullptr)}));
+  return conv_out.forward(conv_norm_out.forward(h, {.activation = Activation::kSilu,
+                                                    .bands = bands,
+                                                    .consumer = conv_out.input_format(nullptr)}));
 }
 
 int64_t AutoencoderKl::Decoder::halo(size_t first) const {

@@ -46,6 +46,7 @@ Tensor BasicTransformerBlock::forward(const Tensor& x, const Tensor& context,
                                       const nn::AdapterView* adapters) const {
   Tensor n = norm1_.forward(x, attn1_.self_format(adapters));
   Tensor h = attn1_.forward(n, n, x, adapters);
+  h = ops::repeat_first(h, context.dim(0));
   h = attn2_.forward(norm2_.forward(h, attn2_.query_format(adapters)), context, h, adapters);
   n = norm3_.forward(h, ff_in_.input_format(adapters));
   n = ops::geglu(ff_in_.forward(n, {.adapters = adapters}), ff_out_.input_format(adapters));
@@ -66,12 +67,15 @@ Transformer2DModel::Transformer2DModel(const WeightScope& w, const Options& o)
 Tensor Transformer2DModel::forward(const Tensor& x, const Tensor& context,
                                    const nn::AdapterView* adapters) const {
   const Shape tokens{x.dim(0), x.dim(1) * x.dim(2), x.dim(3)};
-  const Tensor residual = x.reshape(tokens);
-  Tensor h = proj_in_.forward(norm_.forward(residual, {.consumer = proj_in_.input_format(adapters)}),
-                              {.adapters = adapters});
+  Tensor residual = x.reshape(tokens);
+  Tensor h =
+      proj_in_.forward(norm_.forward(residual, {.consumer = proj_in_.input_format(adapters)}),
+                       {.adapters = adapters});
   for (const BasicTransformerBlock& block : transformer_blocks_)
     h = block.forward(h, context, adapters);
-  return proj_out_.forward(h, {.residual = &residual, .adapters = adapters}).reshape(x.shape());
+  residual = ops::repeat_first(residual, context.dim(0));
+  return proj_out_.forward(h, {.residual = &residual, .adapters = adapters})
+      .reshape(x.shape().with(0, context.dim(0)));
 }
 
 }  // namespace tintype

@@ -17,8 +17,12 @@ class CrossAttention {
   Tensor forward(const Tensor& x, const Tensor& context, const Tensor& residual,
                  const nn::AdapterView* adapters) const;
   /// What x is made for, where it is the context too and where it is not.
-  WeightFormat self_format(const nn::AdapterView* adapters) const { return nn::input_format({&to_q_, &to_k_, &to_v_}, adapters); }
-  WeightFormat query_format(const nn::AdapterView* adapters) const { return to_q_.input_format(adapters); }
+  WeightFormat self_format(const nn::AdapterView* adapters) const {
+    return nn::input_format({&to_q_, &to_k_, &to_v_}, adapters);
+  }
+  WeightFormat query_format(const nn::AdapterView* adapters) const {
+    return to_q_.input_format(adapters);
+  }
 
  private:
   int heads_;
@@ -50,7 +54,7 @@ class Transformer2DModel {
     int groups = 32;
   };
   Transformer2DModel(const WeightScope& w, const Options& options);
-  /// x [B,H,W,C], context [B,T,E] -> [B,H,W,C]
+  /// x [B,H,W,C], context [R,T,E], R a multiple of B (see DenoisingNetwork::forward) -> [R,H,W,C]
   Tensor forward(const Tensor& x, const Tensor& context, const nn::AdapterView* adapters) const;
 
  private:

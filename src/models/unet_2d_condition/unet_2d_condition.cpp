@@ -222,17 +222,17 @@ void Unet2dConditionModel::require_fit(const Tensor& x, const Conditioning& cond
              traits_.in_channels, "], got ", x.shape());
   const Tensor &context = conditioning.context, &pooled = conditioning.pooled,
                &time_ids = conditioning.time_ids;
-  TT_REQUIRE(
-      context.rank() == 3 && context.dim(0) == x.dim(0) && context.dim(2) == traits_.context_width,
-      "unet", "context must be [", x.dim(0), ",S,", traits_.context_width, "], got ",
-      context.shape());
+  TT_REQUIRE(context.rank() == 3 && context.dim(2) == traits_.context_width &&
+                 (context.dim(0) == x.dim(0) || (x.dim(0) && context.dim(0) % x.dim(0) == 0)),
+             "unet", "context must be [rows,S,", traits_.context_width, "] with ", x.dim(0),
+             " rows or a multiple, got ", context.shape());
   if (!traits_.added_width) return;
   TT_REQUIRE(pooled.defined() && time_ids.defined(), "unet",
              "this network needs pooled text features and time ids, got none");
-  TT_REQUIRE(pooled.rank() == 2 && time_ids.rank() == 2 && pooled.dim(0) == x.dim(0) &&
-                 time_ids.dim(0) == x.dim(0) &&
+  TT_REQUIRE(pooled.rank() == 2 && time_ids.rank() == 2 && pooled.dim(0) == context.dim(0) &&
+                 time_ids.dim(0) == context.dim(0) &&
                  pooled.dim(1) + time_ids.dim(1) * traits_.time_id_width == traits_.added_width,
-             "unet", "pooled [B,P] and time_ids [B,N] must have ", x.dim(0), " rows and P + ",
+             "unet", "pooled [R,P] and time_ids [R,N] must have ", context.dim(0), " rows and P + ",
              traits_.time_id_width, " N = ", traits_.added_width, ", got ", pooled.shape(), " and ",
              time_ids.shape());
 }
@@ -275,18 +275,28 @@ Tensor Unet2dConditionModel::forward_reusing(const Tensor& x, float timestep,
   return run(x, timestep, conditioning, nullptr, &reuse);
 }
 
-Tensor Unet2dConditionModel::run(const Tensor& x, float timestep, const Conditioning& conditioning,
-                                 const nn::Trace* trace, StepReuse* reuse) const {
-  require_fit(x, conditioning);
-  const Tensor temb =
+Tensor Unet2dConditionModel::run(const Tensor& images, float timestep,
+                                 const Conditioning& conditioning, const nn::Trace* trace,
+                                 StepReuse* reuse) const {
+  require_fit(images, conditioning);
+  const nn::AdapterView* adapters = conditioning.adapters.get();
+  const int64_t rows = conditioning.context.dim(0);
+  // The halves of guidance are one picture until text, or an adapter of one of them, comes in.
+  const bool apart = traits_.added_width || (adapters && adapters->mixed());
+  const Tensor x = apart ? ops::repeat_first(images, rows) : images;
+  const Tensor first_temb =
       ops::activation(time_embedding(x, timestep, conditioning, trace), config_.act_fn);
-  const BlockInputs in{temb, conditioning.context, conditioning.adapters.get()};
+  const Tensor temb = ops::repeat_first(first_temb, rows);
+  const BlockInputs in{temb, conditioning.context, adapters};
 
-  Tensor h = conv_in_.forward(x, {.adapters = in.adapters});
+  Tensor h = conv_in_.forward(x, {.adapters = adapters});
   nn::trace(trace, "conv_in", h);
 
-  std::vector<Tensor> skips = {h};
-  const Tensor first = down_blocks_[0].layer(0, h, in, skips);
+  std::vector<Tensor> skips;
+  Tensor first = down_blocks_[0].layer(0, h, {first_temb, conditioning.context, adapters}, skips);
+  h = ops::repeat_first(h, rows);
+  first = ops::repeat_first(first, rows);
+  skips = {h, first};
   const UpBlock& last = up_blocks_.back();
   const size_t fresh = last.resnets.size() - 2;  // its layers from here on take conv_in and `first`
   if (reuse && may_reuse(ops::weighted_sum({{1.0f, &first}, {-1.0f, &h}}), *reuse)) {
@@ -310,7 +320,8 @@ Tensor Unet2dConditionModel::run(const Tensor& x, float timestep, const Conditio
   }
   h = last.layers(fresh, last.resnets.size(), std::move(h), in, skips);
   nn::trace(trace, cat("up_blocks.", up_blocks_.size() - 1), h);
-  h = conv_norm_out_.forward(h, {.activation = config_.act_fn, .consumer = conv_out_.input_format(in.adapters)});
+  h = conv_norm_out_.forward(
+      h, {.activation = config_.act_fn, .consumer = conv_out_.input_format(in.adapters)});
   return conv_out_.forward(h, {.adapters = in.adapters});
 }
 
