@@ -335,7 +335,7 @@ std::string layer_kind(const LayerTensors& l) {
 }
 
 int64_t layer_rank(const LayerTensors& l) {
-  if (l.has(T::kUp)) return l[T::kUp].dim(1);
+  if (l.has(T::kDown) && l[T::kDown].rank() > 0) return l[T::kDown].dim(0);
   if (is_hada(l)) return l[T::kHadaW1B].dim(0);
   if (l.has(T::kLokrW2B)) return l[T::kLokrW2B].dim(0);
   if (l.has(T::kLokrW1B)) return l[T::kLokrW1B].dim(0);
