@@ -182,8 +182,8 @@ def lycoris(pipe, kind):
                 state[f"{name}.lokr_w2_b"] = rand(r, flat // b, scale=0.1)
         elif weight.dim() == 4:  # LoCon, with a middle where the filter is larger than a pixel
             if weight.shape[2] == 3:
-                state[f"{name}.lora_mid.weight"] = rand(r, r + 1, 3, 3, scale=0.3)
-            state[f"{name}.lora_down.weight"] = rand(r + (weight.shape[2] == 3), inputs, 1, 1, scale=0.3)
+                state[f"{name}.lora_mid.weight"] = rand(r, r, 3, 3, scale=0.5)
+            state[f"{name}.lora_down.weight"] = rand(r, inputs, 1, 1, scale=0.3)
             state[f"{name}.lora_up.weight"] = rand(out, r, 1, 1, scale=0.5)
         else:
             continue
@@ -210,6 +210,24 @@ def merged_picture(pipe, state, entry):
     return picture
 
 
+def correct_alphas(pipe, adapter, state):
+    """diffusers 0.42 loses kohya's alphas of attention layers where layers differ in them: sets each
+    layer's own, as the format defines it."""
+    prefixes = {"unet": "lora_unet_", "text_encoder": "lora_te_", "text_encoder_2": "lora_te2_"}
+    if hasattr(pipe, "text_encoder_2"):
+        prefixes["text_encoder"] = "lora_te1_"
+    for part, prefix in prefixes.items():
+        for path, layer in getattr(pipe, part, torch.nn.Module()).named_modules():
+            if not hasattr(layer, "lora_A") or adapter not in layer.lora_A:
+                continue
+            names = [path] if part != "unet" or path.startswith("conv") else [path, sgm_name(path)]
+            names = [f"{prefix}{name.replace('.', '_')}.alpha" for name in names]
+            alpha = next((float(state[name]) for name in names if name in state), None)
+            if alpha is not None:
+                layer.lora_alpha[adapter] = alpha
+                layer.scaling[adapter] = alpha / layer.r[adapter]
+
+
 def loaded_picture(pipe, files, entry):
     """As a user of diffusers would."""
     names = []
@@ -227,7 +245,8 @@ def loaded_picture(pipe, files, entry):
             else key.replace("text_model.", "").replace("text_model_", ""): value
             for key, value in load_file(path).items()
         }
-        pipe.load_lora_weights(state, adapter_name=names[-1])
+        pipe.load_lora_weights(dict(state), adapter_name=names[-1])
+        correct_alphas(pipe, names[-1], state)
     pipe.set_adapters(names, [use["weight"] for use in entry["adapters"]])
     picture = draw(pipe, entry)
     pipe.unload_lora_weights()
