@@ -6,6 +6,8 @@
 
 #include "backend/registry.h"
 #include "base/process_memory.h"
+#include "pipelines/image_to_image.h"
+#include "pipelines/inpaint.h"
 #include "pipelines/memory_prediction.h"
 #include "pipelines/op_profile.h"
 #include "pipelines/packed_layout.h"
@@ -109,6 +111,53 @@ ResidentModel::ResidentModel(const CheckpointLayout& layout, Device device,
       }()),
       adapters_(make_adapter_registry(model_, layout, adapter_budget_bytes)) {}
 
+/// A request ready to run.
+struct Prepared {
+  const DiffusionModel& model;
+  const DiffusionModel* refiner;
+  TextToImageSettings settings;
+  DecodeBands bands;
+  AdapterSet adapters;
+};
+
+TextToImageRequest& drawing_of(TextToImageRequest& request) { return request; }
+TextToImageRequest& drawing_of(ImageToImageRequest& request) { return request.drawing; }
+TextToImageRequest& drawing_of(InpaintRequest& request) { return request.picture.drawing; }
+
+/// Checks a request of any kind and finds how its pictures fit into memory.
+template <typename Request>
+Prepared prepare(const Model& model, Request request, const Model* refiner,
+                 const EngineOptions& options) {
+  const auto* resident = dynamic_cast<const ResidentModel*>(&model);
+  const auto* second = dynamic_cast<const ResidentModel*>(refiner);
+  TT_REQUIRE(resident && (second || !refiner), "engine", "the models must come from Engine::load");
+  const DiffusionModel* refining = second ? &second->model() : nullptr;
+  TextToImageRequest& drawing = drawing_of(request);
+  drawing = with_tagged_adapters(std::move(drawing));
+  Prepared run{resident->model(),
+               refining,
+               resolve_settings(resident->model(), request, refining),
+               {},
+               adapters_of(resident->adapters(), drawing)};
+  const TextToImageSettings& settings = run.settings;
+  if (const uint64_t limit = limit_or_machine(options.memory_limit_bytes)) {
+    const PictureSize size{.width_px = settings.width_px,
+                           .height_px = settings.height_px,
+                           .guidance = settings.guidance_scale > 1.0f,
+                           .batch = settings.batch_size,
+                           .encodes = settings.strength.has_value(),
+                           .reuse_threshold = settings.reuse_threshold};
+    // The weights of both models stay; the last one decodes.
+    const uint64_t weights = resident->info().weight_bytes +
+                             resident->adapter_counters().resident_bytes +
+                             (second ? second->info().weight_bytes : 0);
+    run.bands = fitting_bands(resident->meta(), size, weights, limit);
+    if (second) run.bands = fitting_bands(second->meta(), size, weights, limit);
+  }
+  backend_for(Device::kCpu).use_threads(options.threads);
+  return run;
+}
+
 }  // namespace
 
 Engine::Engine(const EngineOptions& options) : options_(options) {
@@ -137,33 +186,28 @@ TextToImageResult Engine::text_to_image(const Model& model, const TextToImageReq
 }
 
 std::vector<TextToImageResult> Engine::text_to_images(const Model& model,
-                                                      const TextToImageRequest& given,
+                                                      const TextToImageRequest& request,
                                                       const RunContext& context,
                                                       const Model* refiner) const {
-  const auto* resident = dynamic_cast<const ResidentModel*>(&model);
-  const auto* second = dynamic_cast<const ResidentModel*>(refiner);
-  TT_REQUIRE(resident && (second || !refiner), "text_to_image",
-             "the models must come from Engine::load");
-  const DiffusionModel* refining = second ? &second->model() : nullptr;
-  const TextToImageRequest request = with_tagged_adapters(given);
-  const TextToImageSettings settings = resolve_settings(resident->model(), request, refining);
-  const AdapterSet adapters = adapters_of(resident->adapters(), request);
-  DecodeBands bands;
-  if (const uint64_t limit = limit_or_machine(options_.memory_limit_bytes)) {
-    const PictureSize size{.width_px = settings.width_px,
-                           .height_px = settings.height_px,
-                           .guidance = settings.guidance_scale > 1.0f,
-                           .batch = settings.batch_size,
-                           .reuse_threshold = settings.reuse_threshold};
-    // The weights of both models stay; the last one decodes.
-    const uint64_t weights = resident->info().weight_bytes +
-                             resident->adapter_counters().resident_bytes +
-                             (second ? second->info().weight_bytes : 0);
-    bands = fitting_bands(resident->meta(), size, weights, limit);
-    if (second) bands = fitting_bands(second->meta(), size, weights, limit);
-  }
-  backend_for(Device::kCpu).use_threads(options_.threads);
-  return tintype::text_to_images(resident->model(), settings, context, refining, bands, adapters);
+  const Prepared run = prepare(model, request, refiner, options_);
+  return tintype::text_to_images(run.model, run.settings, context, run.refiner, run.bands, run.adapters);
+}
+
+std::vector<TextToImageResult> Engine::image_to_images(const Model& model,
+                                                       const ImageToImageRequest& request,
+                                                       const RunContext& context,
+                                                       const Model* refiner) const {
+  const Prepared run = prepare(model, request, refiner, options_);
+  return tintype::image_to_images(run.model, run.settings, request.image, context, run.refiner,
+                                  run.bands, run.adapters);
+}
+
+std::vector<TextToImageResult> Engine::inpaint(const Model& model, const InpaintRequest& request,
+                                               const RunContext& context,
+                                               const Model* refiner) const {
+  const Prepared run = prepare(model, request, refiner, options_);
+  return inpaint_images(run.model, run.settings, request.picture.image, request.mask, context,
+                        run.refiner, run.bands, run.adapters);
 }
 
 AdapterInfo Engine::load_adapter(const Model& model, const std::filesystem::path& file) const {
