@@ -58,6 +58,7 @@ Examples:
   tintype txt2img -m sd15 -p "a fox" -s 1 --count 4 -o fox.png      # fox-1.png to fox-4.png
   tintype txt2img -m sd15 -p "a fox" -s 1 -b 4 -o fox.png           # the same four, side by side
   tintype txt2img -m sd15 -p "a fox" --grid steps=10,20,30 guidance=4,7 -o grid.png
+  tintype txt2img -m sd15 -p "a fox" --preview terminal --preview-every 2
 
 )";
 
@@ -201,6 +202,7 @@ void run_txt2img(const Txt2ImgOptions& options) {
                                    std::chrono::duration<double>(*options.deadline_s));
   ProgressBar bar;
   context.on_progress = [&bar](const Progress& progress) { bar.show(progress); };
+  PreviewOutput previews(options.preview, bar, context);
   const InterruptGuard guard(context);
 
   const Engine engine(options.engine);
@@ -212,6 +214,7 @@ void run_txt2img(const Txt2ImgOptions& options) {
   outcome.load_s = seconds_since(start);
   for (const TextToImageRequest& request : requests) {
     const size_t drawn = outcome.results.size();
+    previews.start_batch(drawn);
     for (auto& result : engine.text_to_images(*model, request, context, refiner.get()))
       outcome.results.push_back(std::move(result));
     context.report(Stage::kSave, 0, 1);
@@ -481,6 +484,7 @@ void add_txt2img_command(CLI::App& app, std::function<void()>& run) {
   add_conditioning_flags(*command, options->request);
   add_refiner_flags(*command, *options);
   add_run_flags(*command, *options);
+  add_preview_flags(*command, options->preview);
   command->footer(kFooter + exit_code_help());
   command->callback([&run, options] { run = [options] { run_txt2img(*options); }; });
 }

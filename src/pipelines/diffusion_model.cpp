@@ -12,6 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kLatentRgbFile = "latent_rgb.json";
 constexpr int64_t kSizeTimeIds = 6;   // original, crop, target: height and width each
 constexpr int64_t kScoreTimeIds = 5;  // original, crop, aesthetic score
 
@@ -160,6 +161,8 @@ CheckpointLayout read_folder(const fs::path& path, const LoadOptions& options) {
       .codec = locate(index, path, "vae"),
       .schedule = NoiseScheduleConfig::from_json(JsonObject(schedule, schedule_path.string())),
       .schedule_json = schedule};
+  if (const fs::path map = path / "vae" / kLatentRgbFile; fs::exists(map))
+    layout.latent_rgb = read_json_file(map, 1u << 20);
   if (const std::string& used = layout.schedule.class_name; !has_sampler_for_class(used))
     layout.note = cat("its scheduler class ", used.empty() ? "(absent)" : printable(used, 80),
                       " is none of ours: name a sampler to draw with it");
@@ -237,6 +240,13 @@ DiffusionModel DiffusionModel::load(const CheckpointLayout& layout, Device devic
   model.codec = load_latent_codec(layout.codec, device);
   context.report(Stage::kLoad, parts, parts);
   require_fit(model);
+  const LatentCodec::Traits& latent = model.codec->traits();
+  model.latent_rgb =
+      layout.latent_rgb
+          ? LatentRgb::from_json(
+                JsonObject(*layout.latent_rgb, cat(layout.name, " (", kLatentRgbFile, ")")),
+                latent.latent_channels)
+          : known_latent_rgb(latent);
   return model;
 }
 

@@ -4,9 +4,11 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "models/latent_rgb.h"
 #include "models/registry.h"
 #include "samplers/diffusion/sampler.h"
 #include "tintype/engine.h"
@@ -48,6 +50,8 @@ struct CheckpointLayout {
   NoiseScheduleConfig schedule;
   Json schedule_json;             ///< what `schedule` was read from
   std::string profile = "exact";  ///< as LoadOptions::profile, in its shortest form
+  /// vae/latent_rgb.json, where the checkpoint brings its own map for previews.
+  std::optional<Json> latent_rgb = {};
   std::shared_ptr<const PackedFile> packed = nullptr;  ///< the file, when it is in packed form
 
   /// A folder, a packed model, or a single file with the options that it needs.
@@ -71,6 +75,8 @@ struct DiffusionModel {
   std::unique_ptr<LatentCodec> codec;
   NoiseScheduleConfig schedule;
   std::string profile = "exact";  ///< see CheckpointLayout
+  /// For previews: the checkpoint's own map, or its latent space's; none: fitted when needed.
+  std::optional<LatentRgb> latent_rgb = {};
   /// What TextToImageRequest::reuse_threshold is when a request leaves it open.
   float default_reuse_threshold = 0;
 

@@ -10,6 +10,7 @@
 #include "ops/ops.h"
 #include "pipelines/network_calls.h"
 #include "pipelines/noise.h"
+#include "pipelines/previewer.h"
 #include "pipelines/prompt_encoding.h"
 #include "prompts/prompt_syntax.h"
 
@@ -361,13 +362,20 @@ std::vector<TextToImageResult> text_to_images(const DiffusionModel& model,
   std::vector<int> reused(static_cast<size_t>(images), 0);
   for (const Part& part : parts) {
     NetworkCalls network(part.model, settings);
+    const Previewer previewer(part.model, run);
     for (int i = part.first; i < part.last; ++i) {
       Stopwatch step;
       const float timestep = part.sampler->timesteps()[static_cast<size_t>(i)];
-      const Tensor prediction = network.predict(part.sampler->scale_model_input(latents, i),
-                                                timestep, part.prompts.at(i, calls_of(part)));
+      const Tensor input = part.sampler->scale_model_input(latents, i);
+      const Tensor prediction =
+          network.predict(input, timestep, part.prompts.at(i, calls_of(part)));
       latents = part.sampler->step(prediction, i, latents, noise);
       timings.step_s.push_back(step.lap());
+      previewer.show({.input = input,
+                      .prediction = prediction,
+                      .timestep = timestep,
+                      .done = done + 1,
+                      .calls = calls});
       run.report(Stage::kDenoise, ++done, calls);
     }
     settings.unguided_calls += network.unguided();
