@@ -22,6 +22,8 @@ const char* label(Stage stage) {
       return "loading";
     case Stage::kEncodePrompt:
       return "reading the prompt";
+    case Stage::kEncodeImage:
+      return "reading the picture";
     case Stage::kDenoise:
       return "drawing";
     case Stage::kDecode:

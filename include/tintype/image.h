@@ -16,6 +16,13 @@ struct Image {
   std::vector<uint8_t> rgb;
 };
 
+/// How a picture takes another size, by an antialiased filter (Lanczos, as the reference's).
+enum class ResizeMode {
+  kFit,   ///< stretched to the size
+  kCrop,  ///< scaled to cover the size, what juts out cut off evenly
+  kPad,   ///< scaled to lie within the size, the rest filled with its edges
+};
+
 /// Keyword and UTF-8 text of the PNG's text chunks, in order.
 using PngText = std::vector<std::pair<std::string, std::string>>;
 

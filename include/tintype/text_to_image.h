@@ -118,6 +118,9 @@ struct TextToImageSettings {
   /// What was left out: of `network_calls`, those that reused the deeper blocks of an earlier one,
   /// and those without guidance though the scale asks for it. 0 before the picture is drawn.
   int network_calls = 0, reused_calls = 0, unguided_calls = 0;
+  /// Of image to image and inpainting: see ImageToImageRequest. Unset: drawn from text alone.
+  std::optional<double> strength;
+  ResizeMode resize = ResizeMode::kFit;
   bool prompt_truncated = false;  ///< the prompt was longer than the encoder's window
   /// Why files of the embeddings' folder whose name may stand in a prompt were left out.
   std::vector<std::string> skipped_embeddings;
@@ -125,7 +128,7 @@ struct TextToImageSettings {
 
 /// Wall-clock seconds per stage, of the whole batch.
 struct StageTimings {
-  double encode_prompt_s = 0, denoise_s = 0, decode_s = 0, total_s = 0;
+  double encode_prompt_s = 0, encode_image_s = 0, denoise_s = 0, decode_s = 0, total_s = 0;
   std::vector<double> step_s;  ///< one entry per network call
 };
 

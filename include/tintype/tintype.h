@@ -5,6 +5,7 @@
 #include "tintype/engine.h"
 #include "tintype/error.h"
 #include "tintype/image.h"
+#include "tintype/image_to_image.h"
 #include "tintype/measure.h"
 #include "tintype/prompt.h"
 #include "tintype/run_context.h"

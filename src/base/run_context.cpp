@@ -10,6 +10,8 @@ std::string_view to_string(Stage stage) noexcept {
       return "load";
     case Stage::kEncodePrompt:
       return "encode_prompt";
+    case Stage::kEncodeImage:
+      return "encode_image";
     case Stage::kDenoise:
       return "denoise";
     case Stage::kDecode:

@@ -4,7 +4,7 @@
 #include "ops/ops.h"
 #include "pipelines/network_calls.h"
 #include "pipelines/prompt_encoding.h"
-#include "pipelines/text_to_image.h"
+#include "pipelines/stages.h"
 
 namespace tintype {
 

@@ -5,7 +5,7 @@
 
 #include "ops/ops.h"
 #include "pipelines/prompt_encoding.h"
-#include "pipelines/text_to_image.h"
+#include "pipelines/stages.h"
 
 namespace tintype {
 namespace {

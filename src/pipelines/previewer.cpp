@@ -19,15 +19,15 @@ std::vector<float> colours(const NetworkCall& call, int64_t index, DenoisedWeigh
   const Tensor input = ops::to_host(call.input.slice(index, index + 1));
   const Tensor prediction = ops::to_host(call.prediction.slice(index, index + 1));
   const size_t channels = map.factors.size();
+  const auto inputs = static_cast<size_t>(input.dim(3));
   const std::span<const float> x = input.span<float>(), p = prediction.span<float>();
-  std::vector<float> rgb(x.size() / channels * 3);
+  std::vector<float> rgb(p.size() / channels * 3);
   for (size_t position = 0; position < rgb.size() / 3; ++position)
     for (size_t k = 0; k < 3; ++k) {
       float sum = map.bias[k];
-      for (size_t c = 0; c < channels; ++c) {
-        const size_t at = position * channels + c;
-        sum += map.factors[c][k] * (weights.input * x[at] + weights.prediction * p[at]);
-      }
+      for (size_t c = 0; c < channels; ++c)
+        sum += map.factors[c][k] * (weights.input * x[position * inputs + c] +
+                                    weights.prediction * p[position * channels + c]);
       rgb[position * 3 + k] = sum;
     }
   return rgb;

@@ -11,7 +11,7 @@ namespace tintype {
 
 /// One network call, as seen by who wants to know what it said.
 struct NetworkCall {
-  const Tensor& input;       ///< [B,h,w,C], as the network got it
+  const Tensor& input;       ///< [B,h,w,Cin], as the network got it: latents first
   const Tensor& prediction;  ///< [B,h,w,C], guided
   float timestep = 0;
   int done = 0, calls = 0;  ///< of the run, this one counted

@@ -102,6 +102,7 @@ std::string parameters_text(const TextToImageSettings& s) {
                         ? cat(", Variation seed: ", s.variation_seed,
                               ", Variation seed strength: ", s.variation_strength)
                         : "",
+                    s.strength ? cat(", Denoising strength: ", *s.strength) : "",
                     s.profile == kExact ? "" : cat(", Profile: ", quoted(s.profile)),
                     s.reuse_threshold > 0 ? cat(", Reuse threshold: ", s.reuse_threshold) : "",
                     s.guidance_interval.everywhere()
@@ -139,6 +140,7 @@ std::string settings_json(const TextToImageSettings& s) {
     json["variation_seed"] = s.variation_seed;
     json["variation_strength"] = s.variation_strength;
   }
+  if (s.strength) json["strength"] = *s.strength;
   if (!s.refiner_name.empty()) {
     json["refiner"] = s.refiner_name;
     json["refiner_sampler"] = s.refiner_sampler;

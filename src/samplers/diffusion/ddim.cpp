@@ -44,6 +44,7 @@ class Ddim final : public Sampler {
   }
 
   std::span<const float> timesteps() const override { return timesteps_; }
+  SignalNoise level(int i) const override { return here_[static_cast<size_t>(i)]; }
 
   Tensor step(const Tensor& model_output, int i, const Tensor& x, const NoiseSource&) override {
     const SignalNoise& here = here_[static_cast<size_t>(i)];

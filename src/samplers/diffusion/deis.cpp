@@ -77,20 +77,28 @@ class Deis final : public Sampler {
                          .last = LastSpacedSigma::kLastOfSpacing,
                          .final_sigma_is_fixed = true},
                         options);
+    steps_asked_ = options.steps;
+    begin_at(0);
+  }
+
+  std::span<const float> timesteps() const override { return plan_.timesteps; }
+  void begin_at(int first) override {
     const int calls = static_cast<int>(plan_.timesteps.size());
-    const bool few = config.lower_order_final.value_or(true) && calls < 15;
-    for (int i = 0; i < calls; ++i) {
-      int order = std::min(config.solver_order.value_or(2), i + 1);
+    updates_.assign(static_cast<size_t>(first), {});
+    const bool few = config_.lower_order_final.value_or(true) && calls < 15;
+    for (int i = first; i < calls; ++i) {
+      int order = std::min(config_.solver_order.value_or(2), i - first + 1);
       if (few) order = std::min(order, calls - i);
       std::vector<SolverLevel> levels;
       for (int k = 0; k <= order; ++k)
         levels.emplace_back(plan_.sigmas[static_cast<size_t>(i + 1 - k)]);
       updates_.push_back(make_update(levels, order));
-      require_finite(kName, updates_.back().weights, options.steps);
+      require_finite(kName, updates_.back().weights, steps_asked_);
     }
   }
-
-  std::span<const float> timesteps() const override { return plan_.timesteps; }
+  SignalNoise level(int i) const override {
+    return SolverLevel(plan_.sigmas[static_cast<size_t>(i)]).signal_noise();
+  }
 
   Tensor step(const Tensor& model_output, int i, const Tensor& x, const NoiseSource&) override {
     const auto k = static_cast<size_t>(i);
@@ -117,6 +125,7 @@ class Deis final : public Sampler {
 
   NoiseScheduleConfig config_;
   SolverPlan plan_;
+  int steps_asked_ = 0;
   std::vector<Update> updates_;  // per call
   std::deque<Tensor> outputs_;   // noise predictions, newest first
 };

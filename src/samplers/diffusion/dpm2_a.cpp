@@ -25,9 +25,11 @@ class Dpm2Ancestral final : public SigmaSampler {
       moves_.push_back(ancestral_step(sigma(k), sigma(k + 1)));
       if (k + 1 == plan_.steps()) break;  // the last step is Euler's, to 0
       const float middle = middle_sigma(sigma(k), moves_[k].down);
-      add_call(plan_.timestep_of(middle), middle);
+      add_halfway_call(plan_.timestep_of(middle), middle, sigma(k + 1));
     }
   }
+
+  int first_call(int step) const override { return 2 * step; }
 
   Tensor step(const Tensor& model_output, int i, const Tensor& x,
               const NoiseSource& noise) override {

@@ -147,10 +147,14 @@ class DpmSolverMultistep final : public Sampler {
                          .cosine_karras_is_cut = true},
                         options);
     if (brownian) noise_.emplace(options, std::max(plan_.table_max, plan_.sigmas.front()));
-    plan_steps(options.steps);
+    steps_asked_ = options.steps;
+    begin_at(0);
   }
 
   std::span<const float> timesteps() const override { return plan_.timesteps; }
+  SignalNoise level(int i) const override {
+    return SolverLevel(plan_.sigmas[static_cast<size_t>(i)]).signal_noise();
+  }
 
   Tensor step(const Tensor& model_output, int i, const Tensor& x,
               const NoiseSource& noise) override {
@@ -170,12 +174,12 @@ class DpmSolverMultistep final : public Sampler {
     return ops::weighted_sum(terms);
   }
 
- private:
-  void plan_steps(int steps) {
+  void begin_at(int first) override {
     const int calls = static_cast<int>(plan_.timesteps.size());
-    for (int i = 0; i < calls; ++i) {
+    steps_.assign(static_cast<size_t>(first), {});
+    for (int i = first; i < calls; ++i) {
       const bool few = options_.lower_order_final && calls < 15;
-      int order = std::min(options_.order, i + 1);
+      int order = std::min(options_.order, i - first + 1);
       if (i == calls - 1 && (options_.euler_at_final || few || options_.ends_at_zero)) order = 1;
       if (i == calls - 2 && few) order = std::min(order, 2);
       std::vector<SolverLevel> levels;
@@ -184,15 +188,16 @@ class DpmSolverMultistep final : public Sampler {
       // Without a distance between levels there is no slope: the reference divides by zero here and
       // returns NaN, or fails past the end of its table. The midpoint form needs no length of its
       // own step.
-      const size_t first = options_.heun || order == 3 ? 1 : 2;
-      for (size_t k = first; order > 1 && k < levels.size(); ++k)
-        TT_REQUIRE(levels[k].lambda != levels[k - 1].lambda, kName, steps,
+      const size_t nearest = options_.heun || order == 3 ? 1 : 2;
+      for (size_t k = nearest; order > 1 && k < levels.size(); ++k)
+        TT_REQUIRE(levels[k].lambda != levels[k - 1].lambda, kName, steps_asked_,
                    " steps visit one noise level twice in a row, where no slope exists; ask for "
                    "fewer steps or another spacing");
       steps_.push_back(make_step(options_, levels, order));
     }
   }
 
+ private:
   /// The answer as the quantity that the solver integrates.
   Tensor converted(const Tensor& model_output, const SolverLevel& level, const Tensor& x) const {
     const SignalNoise here = level.signal_noise();
@@ -215,8 +220,9 @@ class DpmSolverMultistep final : public Sampler {
   SolverOptions options_;
   SolverPlan plan_;
   std::optional<SolverNoise> noise_;  // unset: the request's stream
-  std::vector<Step> steps_;           // per call
-  std::deque<Tensor> outputs_;        // converted answers, newest first
+  int steps_asked_ = 0;
+  std::vector<Step> steps_;     // per call
+  std::deque<Tensor> outputs_;  // converted answers, newest first
 };
 
 }  // namespace

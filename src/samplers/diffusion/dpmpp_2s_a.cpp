@@ -21,9 +21,11 @@ class Dpmpp2sAncestral final : public SigmaSampler {
       if (k + 1 == plan_.steps()) break;  // the last step is Euler's, to 0
       const float t = -log_f32(sigma(k)), t_down = -log_f32(moves_[k].down);
       const float middle = exp_f32(-(t + 0.5f * (t_down - t)));
-      add_call(plan_.timestep_of(middle), middle);
+      add_halfway_call(plan_.timestep_of(middle), middle, sigma(k + 1));
     }
   }
+
+  int first_call(int step) const override { return 2 * step; }
 
   Tensor step(const Tensor& model_output, int i, const Tensor& x,
               const NoiseSource& noise) override {

@@ -48,9 +48,12 @@ class DpmppSde final : public SigmaSampler {
       const float t_middle = t + (t_next - t) * 0.5f;
       moves_.push_back(stochastic_move(t, t_middle));
       moves_.push_back(stochastic_move(t, t_next));
-      add_call(plan_.timestep_of(exp_f32(-t_middle)), exp_f32(-t_middle));
+      const float middle = exp_f32(-t_middle);
+      add_halfway_call(plan_.timestep_of(middle), middle, sigma(k + 1));
     }
   }
+
+  int first_call(int step) const override { return 2 * step; }
 
   Tensor step(const Tensor& model_output, int i, const Tensor& x,
               const NoiseSource& stream) override {

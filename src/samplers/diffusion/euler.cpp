@@ -66,6 +66,7 @@ class Euler final : public Sampler {
   Tensor scale_model_input(const Tensor& x, int i) const override {
     return scaled_to_unit_variance(x, sigmas_[static_cast<size_t>(i)]);
   }
+  SignalNoise level(int i) const override { return {1, sigmas_[static_cast<size_t>(i)]}; }
 
   Tensor step(const Tensor& model_output, int i, const Tensor& x, const NoiseSource&) override {
     const float sigma = sigmas_[static_cast<size_t>(i)];

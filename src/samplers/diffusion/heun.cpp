@@ -26,6 +26,8 @@ class Heun final : public SigmaSampler {
     }
   }
 
+  int first_call(int step) const override { return 2 * step; }
+
   Tensor step(const Tensor& model_output, int i, const Tensor& x, const NoiseSource&) override {
     const auto k = static_cast<size_t>(i / 2);
     const float from = sigma(k), to = sigma(k + 1);

@@ -27,6 +27,7 @@ class Lcm final : public Sampler {
   }
 
   std::span<const float> timesteps() const override { return timesteps_; }
+  SignalNoise level(int i) const override { return levels_[static_cast<size_t>(i)]; }
 
   Tensor step(const Tensor& model_output, int i, const Tensor& x,
               const NoiseSource& noise) override {

@@ -1,5 +1,6 @@
 // Linear multistep: the polynomial through the last slopes, up to four, integrated over the step.
 // source  k-diffusion sample_lms; diffusers LMSDiscreteScheduler
+#include <algorithm>
 #include <array>
 #include <deque>
 
@@ -49,12 +50,15 @@ class Lms final : public SigmaSampler {
     const Tensor picture = picture_at_call(i, x, model_output);
     slopes_.push_front(ops::weighted_sum({{1 / from, &x}, {-1 / from, &picture}}));
     if (slopes_.size() > kOrder) slopes_.pop_back();
+    // The order follows the step and not the slopes there are: a run begun in the middle misses the
+    // terms of steps it has not made, a surprise of the reference.
+    const size_t order = std::min(k + 1, kOrder);
     std::array<float, kOrder> nodes{};
-    for (size_t back = 0; back < slopes_.size(); ++back) nodes[back] = sigma(k - back);
+    for (size_t back = 0; back < order; ++back) nodes[back] = sigma(k - back);
     std::vector<WeightedTerm> terms = {{1, &x}};
     for (size_t back = 0; back < slopes_.size(); ++back)
-      terms.push_back({static_cast<float>(lagrange_integral(std::span(nodes).first(slopes_.size()),
-                                                            back, from, sigma(k + 1))),
+      terms.push_back({static_cast<float>(lagrange_integral(std::span(nodes).first(order), back,
+                                                            from, sigma(k + 1))),
                        &slopes_[back]});
     return ops::weighted_sum(terms);
   }

@@ -37,30 +37,42 @@ class Pndm final : public Sampler {
            "prediction_type must be epsilon or v_prediction, got sample; euler, ddim and dpmpp_2m "
            "take it");
     // The class has no rescale_betas_zero_snr: the reference ignores the key.
-    const std::vector<float> table = alphas_cumprod(config, {.honour_rescale = false});
-    const int stride = config.num_train_timesteps / steps;
+    table_ = alphas_cumprod(config, {.honour_rescale = false});
+    steps_ = steps;
+    stride_ = config.num_train_timesteps / steps;
+    final_alpha_ = config.set_alpha_to_one.value_or(false) ? 1.0f : table_.front();
     const std::vector<double> calls = call_timesteps(config, steps);
     timesteps_.assign(calls.begin(), calls.end());
-    const float final_alpha = config.set_alpha_to_one.value_or(false) ? 1.0f : table.front();
-    for (size_t i = 0; i < calls.size(); ++i) {
-      const auto [from, to] = levels_of_call(calls, i, stride);
-      const float alpha = level_at(kName, table, from, steps);
-      moves_.push_back(move(alpha, to >= 0 ? level_at(kName, table, to, steps) : final_alpha));
-    }
+    begin_at(0);
   }
 
   std::span<const float> timesteps() const override { return timesteps_; }
+  SignalNoise level(int i) const override {
+    const float alpha = alpha_at(static_cast<int64_t>(timesteps_[static_cast<size_t>(i)]));
+    return {std::sqrt(alpha), std::sqrt(1 - alpha)};
+  }
+  /// What a call does is counted from the first one made, also where that is not the run's first: a
+  /// surprise of the reference, which then repeats another step than the second-noisiest.
+  void begin_at(int first) override {
+    first_ = first;
+    moves_.clear();
+    for (size_t made = 0; made + static_cast<size_t>(first) < timesteps_.size(); ++made) {
+      const auto [from, to] = levels_of_call(made);
+      moves_.push_back(move(alpha_at(from), to >= 0 ? alpha_at(to) : final_alpha_));
+    }
+  }
 
   Tensor step(const Tensor& model_output, int i, const Tensor& x, const NoiseSource&) override {
-    if (runge_kutta_ && i < kRungeKuttaCalls) return runge_kutta_step(model_output, i, x);
-    if (i == 1) {
+    const int made = i - first_;
+    if (runge_kutta_ && made < kRungeKuttaCalls) return runge_kutta_step(model_output, made, x);
+    if (made == 1) {
       // The second call repeats the first step with the mean of both answers.
       const Tensor mean = ops::weighted_sum({{0.5f, &model_output}, {0.5f, &outputs_.back()}});
-      return moved(i, start_, mean);
+      return moved(made, start_, mean);
     }
     remember(model_output);
-    if (i == 0) start_ = x;
-    return moved(i, x, multistep_output());
+    if (made == 0) start_ = x;
+    return moved(made, x, multistep_output());
   }
 
  private:
@@ -97,14 +109,16 @@ class Pndm final : public Sampler {
     return calls;
   }
 
-  /// Table positions that call i moves between.
-  std::pair<int64_t, int64_t> levels_of_call(const std::vector<double>& calls, size_t i,
-                                             int stride) const {
-    const auto t = static_cast<int64_t>(calls[i]);
-    if (runge_kutta_ && i < kRungeKuttaCalls)
-      return {static_cast<int64_t>(calls[i / 4 * 4]), t - (i % 2 == 1 ? 0 : stride / 2)};
-    if (i == 1) return {t + stride, t};
-    return {t, t - stride};
+  float alpha_at(int64_t t) const { return level_at(kName, table_, t, steps_); }
+
+  /// Table positions that the call after `made` others moves between.
+  std::pair<int64_t, int64_t> levels_of_call(size_t made) const {
+    const auto t = static_cast<int64_t>(timesteps_[made + static_cast<size_t>(first_)]);
+    if (runge_kutta_ && made < kRungeKuttaCalls)
+      return {static_cast<int64_t>(timesteps_[made / 4 * 4]),
+              t - (made % 2 == 1 ? 0 : stride_ / 2)};
+    if (made == 1) return {t + stride_, t};
+    return {t, t - stride_};
   }
 
   static Move move(float alpha, float alpha_next) {
@@ -115,8 +129,8 @@ class Pndm final : public Sampler {
             (alpha_next - alpha) / denominator};
   }
 
-  Tensor moved(int i, const Tensor& x, const Tensor& model_output) const {
-    const Move& m = moves_[static_cast<size_t>(i)];
+  Tensor moved(int made, const Tensor& x, const Tensor& model_output) const {
+    const Move& m = moves_[static_cast<size_t>(made)];
     const Tensor noise = noise_of(prediction_, m.here, x, model_output);
     return ops::weighted_sum({{m.sample, &x}, {-m.noise, &noise}});
   }
@@ -126,17 +140,17 @@ class Pndm final : public Sampler {
     outputs_.push_back(model_output);
   }
 
-  Tensor runge_kutta_step(const Tensor& model_output, int i, const Tensor& x) {
+  Tensor runge_kutta_step(const Tensor& model_output, int made, const Tensor& x) {
     constexpr float kWeights[] = {1.0f / 6, 1.0f / 3, 1.0f / 3, 1.0f / 6};
-    const float weight = kWeights[i % 4];
-    if (i % 4 == 0) {
+    const float weight = kWeights[made % 4];
+    if (made % 4 == 0) {
       remember(model_output);
       start_ = x;
       sum_ = ops::weighted_sum({{weight, &model_output}});
     } else {
       sum_ = ops::weighted_sum({{1.0f, &sum_}, {weight, &model_output}});
     }
-    return moved(i, start_, i % 4 == 3 ? sum_ : model_output);
+    return moved(made, start_, made % 4 == 3 ? sum_ : model_output);
   }
 
   /// Adams-Bashforth over as many answers as there are, up to four.
@@ -154,8 +168,11 @@ class Pndm final : public Sampler {
 
   PredictionType prediction_;
   bool runge_kutta_;
+  std::vector<float> table_;
+  int steps_ = 0, stride_ = 0, first_ = 0;
+  float final_alpha_ = 1;
   std::vector<float> timesteps_;
-  std::vector<Move> moves_;     // per call
+  std::vector<Move> moves_;     // per call from the first one made
   std::deque<Tensor> outputs_;  // the network's last answers, newest last
   Tensor start_;                // latents that the current group of calls starts from
   Tensor sum_;                  // Runge-Kutta's weighted answers so far

@@ -69,6 +69,7 @@ class Restart final : public SigmaSampler {
     const std::vector<Segment> segments = restart_segments(plan_.sigmas);
     for (size_t k = 0; k < segments.size(); ++k) {
       const Segment& segment = segments[k];
+      firsts_.push_back(static_cast<int>(calls_.size()));
       float up = 0;  // deviation of the noise that follows this segment
       if (k + 1 < segments.size() && segments[k + 1].from > segment.to)
         up = std::sqrt(segments[k + 1].from * segments[k + 1].from - segment.to * segment.to);
@@ -78,6 +79,10 @@ class Restart final : public SigmaSampler {
       add_call(plan_.timestep_of(segment.to), segment.to);
       calls_.push_back({segment, true, up});
     }
+  }
+
+  int first_call(int step) const override {
+    return firsts_[std::min(static_cast<size_t>(step), firsts_.size() - 1)];
   }
 
   Tensor step(const Tensor& model_output, int i, const Tensor& x,
@@ -108,6 +113,7 @@ class Restart final : public SigmaSampler {
     float up;     // deviation of the noise added after it
   };
   std::vector<Call> calls_;
+  std::vector<int> firsts_;      // of each segment: its first call
   Tensor start_, start_offset_;  // of the segment in progress
 };
 

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "samplers/diffusion/latent_math.h"
 #include "samplers/diffusion/noise_schedule.h"
 #include "tensor/tensor.h"
 
@@ -35,7 +36,15 @@ class Sampler {
     (void)i;
     return x;
   }
-  /// Latents after call `i`. Calls come in order from 0, each once.
+  /// The call with which step `step` begins; of a sampler with two calls for a step, twice that.
+  virtual int first_call(int step) const { return step; }
+  /// Starts the run at call `first`, which begins a step: nothing is known of the calls before.
+  /// Called before the first step, if at all.
+  virtual void begin_at(int first) { (void)first; }
+  /// Signal and noise of a picture noised for call `i`, as the reference's add_noise: the level of
+  /// the latents there, but for a step's second call half-way, which gets the step's end.
+  virtual SignalNoise level(int i) const = 0;
+  /// Latents after call `i`. Calls come in order, each once, from 0 or where begin_at() said.
   virtual Tensor step(const Tensor& model_output, int i, const Tensor& x,
                       const NoiseSource& noise) = 0;
 };

@@ -46,6 +46,7 @@ class SigmaSampler : public Sampler {
  public:
   std::span<const float> timesteps() const final { return timesteps_; }
   float init_noise_sigma() const final { return plan_.init_noise_sigma; }
+  SignalNoise level(int i) const final { return {1, levels_[static_cast<size_t>(i)]}; }
   Tensor scale_model_input(const Tensor& x, int i) const final {
     return scaled_to_unit_variance(x, call_sigma(i));
   }
@@ -57,6 +58,12 @@ class SigmaSampler : public Sampler {
   void add_call(double timestep, float sigma) {
     timesteps_.push_back(static_cast<float>(timestep));
     call_sigmas_.push_back(sigma);
+    levels_.push_back(sigma);
+  }
+  /// A step's second call at `sigma`, half-way to `end`.
+  void add_halfway_call(double timestep, float sigma, float end) {
+    add_call(timestep, sigma);
+    levels_.back() = end;
   }
   float call_sigma(int i) const { return call_sigmas_[static_cast<size_t>(i)]; }
   float sigma(size_t step) const { return plan_.sigmas[step]; }
@@ -68,7 +75,7 @@ class SigmaSampler : public Sampler {
 
  private:
   PredictionType prediction_;
-  std::vector<float> timesteps_, call_sigmas_;  // per call
+  std::vector<float> timesteps_, call_sigmas_, levels_;  // per call
 };
 
 /// Euler's step along (x - picture) / from, written as a sum of the two.

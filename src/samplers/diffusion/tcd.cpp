@@ -36,6 +36,7 @@ class Tcd final : public Sampler {
   }
 
   std::span<const float> timesteps() const override { return timesteps_; }
+  SignalNoise level(int i) const override { return moves_[static_cast<size_t>(i)].here; }
 
   Tensor step(const Tensor& model_output, int i, const Tensor& x,
               const NoiseSource& noise) override {

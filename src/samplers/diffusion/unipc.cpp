@@ -127,43 +127,52 @@ class UniPc final : public Sampler {
         solver != "logrho")
       fail(ErrorKind::kUnsupported, kName, "solver_type must be bh1 or bh2, got \"",
            printable(solver, 80), "\"");
-    plan_updates(solver == "bh1", options.steps);
+    bh1_ = solver == "bh1";
+    steps_asked_ = options.steps;
+    begin_at(0);
   }
 
   std::span<const float> timesteps() const override { return plan_.timesteps; }
+  SignalNoise level(int i) const override {
+    return SolverLevel(plan_.sigmas[static_cast<size_t>(i)]).signal_noise();
+  }
+
+  void begin_at(int first) override {
+    const int calls = static_cast<int>(plan_.timesteps.size());
+    const int wanted = config_.solver_order.value_or(2);
+    first_ = first;
+    predictors_.assign(static_cast<size_t>(first), {});
+    correctors_ = predictors_;
+    corrects_.assign(static_cast<size_t>(first), false);
+    for (int i = first; i < calls; ++i) {
+      int order = std::min(wanted, i - first + 1);
+      if (config_.lower_order_final.value_or(true)) order = std::min(order, calls - i);
+      std::vector<SolverLevel> levels;
+      for (int k = 0; k <= order; ++k)
+        levels.emplace_back(plan_.sigmas[static_cast<size_t>(i + 1 - k)]);
+      const StepTerms terms = step_terms(levels, order, config_.predict_x0, bh1_);
+      predictors_.push_back(predictor(terms, order));
+      require_finite(kName, predictors_.back().weights, steps_asked_);
+      corrects_.push_back(std::find(config_.disable_corrector.begin(),
+                                    config_.disable_corrector.end(),
+                                    i) == config_.disable_corrector.end());
+      if (i + 1 == calls) break;  // nothing comes after, to correct the last step from
+      correctors_.push_back(corrector(terms, order));
+      if (corrects_.back()) require_finite(kName, correctors_.back().weights, steps_asked_);
+    }
+  }
 
   Tensor step(const Tensor& model_output, int i, const Tensor& x, const NoiseSource&) override {
     const auto k = static_cast<size_t>(i);
     const Tensor converted = this->converted(model_output, SolverLevel(plan_.sigmas[k]), x);
     outputs_.push_front(converted);
-    start_ = i > 0 && corrects_[k - 1] ? applied(correctors_[k - 1], start_) : x;
+    start_ = i > first_ && corrects_[k - 1] ? applied(correctors_[k - 1], start_) : x;
     const auto kept = static_cast<size_t>(config_.solver_order.value_or(2));
     if (outputs_.size() > kept) outputs_.pop_back();
     return applied(predictors_[k], start_);
   }
 
  private:
-  void plan_updates(bool bh1, int steps) {
-    const int calls = static_cast<int>(plan_.timesteps.size());
-    const int wanted = config_.solver_order.value_or(2);
-    for (int i = 0; i < calls; ++i) {
-      int order = std::min(wanted, i + 1);
-      if (config_.lower_order_final.value_or(true)) order = std::min(order, calls - i);
-      std::vector<SolverLevel> levels;
-      for (int k = 0; k <= order; ++k)
-        levels.emplace_back(plan_.sigmas[static_cast<size_t>(i + 1 - k)]);
-      const StepTerms terms = step_terms(levels, order, config_.predict_x0, bh1);
-      predictors_.push_back(predictor(terms, order));
-      require_finite(kName, predictors_.back().weights, steps);
-      corrects_.push_back(std::find(config_.disable_corrector.begin(),
-                                    config_.disable_corrector.end(),
-                                    i) == config_.disable_corrector.end());
-      if (i + 1 == calls) break;  // nothing comes after, to correct the last step from
-      correctors_.push_back(corrector(terms, order));
-      if (corrects_.back()) require_finite(kName, correctors_.back().weights, steps);
-    }
-  }
-
   /// Outputs beyond the weights do not count.
   Tensor applied(const Update& update, const Tensor& x) const {
     std::vector<WeightedTerm> terms = {{update.x_weight, &x}};
@@ -185,6 +194,8 @@ class UniPc final : public Sampler {
 
   NoiseScheduleConfig config_;
   SolverPlan plan_;
+  bool bh1_ = false;
+  int steps_asked_ = 0, first_ = 0;
   std::vector<Update> predictors_;  // per call
   std::vector<Update> correctors_;  // per call but the last: of the step that the call started
   std::vector<bool> corrects_;

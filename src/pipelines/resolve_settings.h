@@ -1,0 +1,23 @@
+/// Requests to settings: every default filled in and every bound checked, before any work.
+/// Thread-safe: no state.
+#pragma once
+
+#include "pipelines/diffusion_model.h"
+#include "tintype/image_to_image.h"
+#include "tintype/text_to_image.h"
+
+namespace tintype {
+
+/// throws kInvalidArgument naming the field; kUnsupported: a model that does not do this
+TextToImageSettings resolve_settings(const DiffusionModel& model, const TextToImageRequest& request,
+                                     const DiffusionModel* refiner = nullptr);
+/// The size is the picture's, rounded down to what the model takes, where the request sets none.
+TextToImageSettings resolve_settings(const DiffusionModel& model,
+                                     const ImageToImageRequest& request,
+                                     const DiffusionModel* refiner = nullptr);
+
+/// Steps at the start that image to image leaves out, as the reference counts them: `strength`
+/// times the steps, cut to a whole number, are made.
+int skipped_steps(const TextToImageSettings& settings);
+
+}  // namespace tintype
