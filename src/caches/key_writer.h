@@ -2,7 +2,7 @@
 /// bytes. Whole and not hashed, so that different things never meet. Single-thread.
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,25 +18,19 @@ class KeyWriter {
     return *this;
   }
   template <typename T>
-    requires std::is_arithmetic_v<T>
-  KeyWriter& add(T value) {
+  requires std::is_arithmetic_v<T> KeyWriter& add(T value) {
     add_bytes(&value, sizeof(value));
     return *this;
   }
   template <typename T>
-    requires std::is_arithmetic_v<T>
-  KeyWriter& add(std::span<const T> values) {
+  requires std::is_arithmetic_v<T> KeyWriter& add(std::span<const T> values) {
     add_bytes(values.data(), values.size_bytes());
     return *this;
   }
   std::string take() { return std::move(key_); }
 
  private:
-  void add_bytes(const void* data, size_t size) {
-    const auto length = static_cast<uint64_t>(size);
-    key_.append(reinterpret_cast<const char*>(&length), sizeof(length));
-    key_.append(static_cast<const char*>(data), size);
-  }
+  void add_bytes(const void* data, size_t size);
 
   std::string key_;
 };
