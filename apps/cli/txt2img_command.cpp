@@ -16,9 +16,11 @@
 #include "cli/json_output.h"
 #include "cli/load_flags.h"
 #include "cli/parsed_flag.h"
+#include "cli/presets_command.h"
 #include "cli/progress_bar.h"
 #include "tintype/contact_sheet.h"
 #include "tintype/image.h"
+#include "tintype/presets.h"
 
 namespace tintype::cli {
 namespace {
@@ -71,6 +73,7 @@ struct Outcome {
   std::vector<std::string> files;
   std::vector<TextToImageResult> results;
   double load_s = 0, save_s = 0, total_s = 0;
+  std::vector<CacheCounters> caches = {};
 };
 
 OrderedJson picture_json(const TextToImageResult& result) {
@@ -98,6 +101,8 @@ OrderedJson outcome_json(const Outcome& outcome) {
   if (outcome.results.size() > 1)
     for (const TextToImageResult& result : outcome.results)
       object["pictures"].push_back(picture_json(result));
+  for (const CacheCounters& cache : outcome.caches)
+    object["caches"][cache.name] = cache_json(cache);
   object["peak_memory_bytes"] = peak_memory_bytes();
   object["version"] = version();
   return object;
@@ -180,14 +185,16 @@ void save_grid(const Txt2ImgOptions& options, Outcome& outcome) {
 
 /// A refiner in one file has the base's second text encoder, and so its tokenizer.
 LoadOptions refiner_load(const Txt2ImgOptions& options) {
-  LoadOptions load{.profile = options.load.profile};
+  LoadOptions load{.profile = options.load.profile, .offload = options.load.offload};
   if (!options.load.tokenizers.empty() && !std::filesystem::is_directory(options.refiner))
     load.tokenizers = {options.load.tokenizers.back()};
   return load;
 }
 
-void run_txt2img(const Txt2ImgOptions& options) {
+void run_txt2img(Txt2ImgOptions options) {
   const Clock::time_point start = Clock::now();
+  if (!options.preset.empty())
+    apply_preset(find_preset(options.preset), options.request, options.load);
   const std::vector<TextToImageRequest> requests = requests_of(options);
   // Before the minutes of drawing, not after them.
   const size_t files =
@@ -222,6 +229,7 @@ void run_txt2img(const Txt2ImgOptions& options) {
       save_picture(options, i, outcome);
   }
   if (!options.grid.empty()) save_grid(options, outcome);
+  outcome.caches = engine.caches();
   outcome.total_s = seconds_since(start);
   bar.clear();
   if (outcome.results.front().settings.prompt_truncated)
@@ -479,6 +487,8 @@ void add_txt2img_command(CLI::App& app, std::function<void()>& run) {
   command->add_option("-m,--model", options->model, kModelHelp)->required()->type_name("MODEL");
   add_load_flags(*command, options->load);
   add_profile_flag(*command, options->load);
+  add_offload_flag(*command, options->load);
+  add_preset_flag(*command, options->preset);
   add_picture_flags(*command, options->request);
   add_effort_flags(*command, options->request);
   add_conditioning_flags(*command, options->request);

@@ -25,6 +25,7 @@ struct Txt2ImgOptions {
   /// Batches of request.batch_size pictures, seeds counting up through all of them.
   int count = 1;
   int pictures() const { return count * request.batch_size; }
+  std::string preset;  ///< "" is none
   PreviewOptions preview;
   std::vector<GridAxis> grid;  ///< none, or one or two settings
   bool json = false;

@@ -9,11 +9,13 @@
 #include <string>
 #include <vector>
 
+#include "tintype/cache_counters.h"
 #include "tintype/error.h"
 #include "tintype/image.h"
 #include "tintype/measure.h"
 #include "tintype/run_context.h"
 #include "tintype/text_to_image.h"
+#include "tintype/upscale.h"
 
 namespace tintype {
 
@@ -23,7 +25,13 @@ struct EngineOptions {
   /// Most memory that the weights and activations of a request may take; pictures whose decoding
   /// would take more are decoded in bands. 0: what the machine has.
   uint64_t memory_limit_bytes = 0;
+  /// What encoded prompts may take, over all models of this engine, the least recently used going
+  /// first; 0 keeps none. A prompt of one window takes 0.2 MB (SD 1.x) to 0.6 MB (SDXL).
+  uint64_t prompt_cache_bytes = 64'000'000;
 };
+
+struct ModelCaches;
+class PartsInTurn;
 
 /// What a checkpoint in a single file leaves open. Folders say it themselves and refuse all but the
 /// last.
@@ -43,6 +51,10 @@ struct LoadOptions {
   /// "low-memory"; parts may have another: "exact,unet=balanced", "fast,vae=exact" (unet, vae,
   /// text_encoder). docs/profiles.md says what each changes.
   std::string profile = {};
+  /// "none" keeps every part in memory; "sequential" loads text encoders, denoising network and
+  /// autoencoder when each is called and gives up the one before: less memory, and weights are read
+  /// for every request. "": sequential where the memory limit leaves no room for all.
+  std::string offload = {};
 };
 
 /// One network of a checkpoint.
@@ -71,7 +83,10 @@ struct ModelInfo {
   std::string prediction_type;
   std::string profile;        ///< "exact", "balanced,vae=exact"
   uint64_t weight_bytes = 0;  ///< memory the packed weights will take
-  uint64_t peak_bytes = 0;    ///< weights plus activations of one default picture with guidance
+  /// "none" or "sequential", as the model was loaded; "none" of one that is inspected.
+  std::string offload = "none";
+  uint64_t peak_bytes =
+      0;  ///< weights, all in memory, plus activations of one default picture with guidance
 };
 
 /// A checkpoint in memory, shared by any number of requests. Made by Engine::load.
@@ -106,6 +121,15 @@ class Engine {
                                                 const RunContext& context = {},
                                                 const Model* refiner = nullptr) const;
 
+  /// Reads an upscaler of the ESRGAN family: a safetensors file.
+  /// throws kNotFound, kCorruptFile, kUnsupported
+  std::shared_ptr<const Upscaler> load_upscaler(const std::filesystem::path& path) const;
+
+  /// The picture, UpscalerInfo::scale times as large.
+  /// throws kInvalidArgument: the options, a result too large; kCancelled, kDeadlineExceeded
+  Image upscale(const Upscaler& upscaler, const Image& image, const UpscaleOptions& options = {},
+                const RunContext& context = {}) const;
+
   /// What the processor's arithmetic and the memory reach at best, with this engine's threads.
   /// Takes one to two seconds.
   MachineSpeed measure_machine() const;
@@ -115,12 +139,20 @@ class Engine {
   PartTimes measure_part(const Model& model, const MeasureRequest& request,
                          const RunContext& context = {}) const;
 
+  /// What this engine's caches did so far.
+  std::vector<CacheCounters> caches() const;
+
  private:
   EngineOptions options_;
+  std::shared_ptr<ModelCaches> caches_;
+  std::shared_ptr<PartsInTurn> turns_;
 };
 
 /// Reads configs and tensor headers only. throws as Engine::load
 ModelInfo inspect(const std::filesystem::path& path, const LoadOptions& options = {});
+
+/// The names that LoadOptions::offload accepts.
+std::vector<std::string> offload_names();
 
 /// The names that LoadOptions::profile accepts.
 std::vector<std::string> profile_names();

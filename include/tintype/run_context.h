@@ -14,7 +14,7 @@
 namespace tintype {
 
 /// The parts of a request, in the order they run.
-enum class Stage { kLoad, kEncodePrompt, kEncodeImage, kDenoise, kDecode, kSave };
+enum class Stage { kLoad, kEncodePrompt, kEncodeImage, kDenoise, kDecode, kUpscale, kSave };
 
 /// Stable lower-case name of a stage ("denoise"), as printed in JSON.
 std::string_view to_string(Stage stage) noexcept;

@@ -41,6 +41,9 @@ struct TextToImageRequest {
   std::string prompt_2 = {}, negative_prompt_2 = {};
   std::optional<int> width_px = {};  ///< multiple of ModelInfo::size_multiple_px
   std::optional<int> height_px = {};
+  /// 0.1..8, for sides that are not given: times the model's own, in whole multiples of four
+  /// latents.
+  double size_scale = 1;
   std::optional<int> steps = {};             ///< 1..1000; time is linear in it
   std::optional<float> guidance_scale = {};  ///< at most 1 skips the unconditional pass
   /// 0..1: how much of guidance's gain in contrast is taken back (Lin et al. 2023,

@@ -1,5 +1,7 @@
 #include "pipelines/diffusion_model.h"
 
+#include <atomic>
+
 #include "base/check.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -132,6 +134,11 @@ void require_fit(const DiffusionModel& m) {
              network.added_width, " and the text encoder pools ", m.pooled_width());
 }
 
+uint64_t next_model_id() {
+  static std::atomic<uint64_t> next{1};
+  return next.fetch_add(1, std::memory_order_relaxed);
+}
+
 void apply_profile(CheckpointLayout& layout, const std::string& text) {
   const ProfileChoice choice = ProfileChoice::parse(text);
   const auto apply = [&](Component& component) {
@@ -229,7 +236,8 @@ DiffusionModel DiffusionModel::load(const CheckpointLayout& layout, Device devic
                        .codec = nullptr,
                        .schedule = layout.schedule,
                        .profile = layout.profile,
-                       .default_reuse_threshold = reuse_threshold(layout.network.profile)};
+                       .default_reuse_threshold = reuse_threshold(layout.network.profile),
+                       .id = next_model_id()};
   context.report(Stage::kLoad, ++done, parts);
   for (const CheckpointLayout::TextTower& tower : layout.text_towers) {
     model.text_towers.push_back({tower.tokenizer, load_text_encoder(tower.encoder, device)});
@@ -247,6 +255,33 @@ DiffusionModel DiffusionModel::load(const CheckpointLayout& layout, Device devic
                 JsonObject(*layout.latent_rgb, cat(layout.name, " (", kLatentRgbFile, ")")),
                 latent.latent_channels)
           : known_latent_rgb(latent);
+  return model;
+}
+
+DiffusionModel DiffusionModel::load_in_turn(const CheckpointLayout& layout,
+                                            const DiffusionModel& shapes, Device device,
+                                            const std::shared_ptr<PartsInTurn>& turns) {
+  if (layout.packed) layout.packed->verify();
+  const auto turn = [&] {
+    return TurnOfPart{turns, std::make_shared<PartsInTurn::Group>(), device};
+  };
+  DiffusionModel model{
+      .name = shapes.name,
+      .device = device,
+      .traits = shapes.traits,
+      .text_towers = {},
+      .network = denoising_network_in_turn(turn(), layout.network, *shapes.network),
+      .codec = latent_codec_in_turn(turn(), layout.codec, *shapes.codec),
+      .schedule = shapes.schedule,
+      .profile = shapes.profile,
+      .latent_rgb = shapes.latent_rgb,
+      .default_reuse_threshold = shapes.default_reuse_threshold,
+      .id = next_model_id()};
+  const TurnOfPart together = turn();
+  for (size_t i = 0; i < layout.text_towers.size(); ++i)
+    model.text_towers.push_back({layout.text_towers[i].tokenizer,
+                                 text_encoder_in_turn(together, layout.text_towers[i].encoder,
+                                                      *shapes.text_towers[i].encoder)});
   return model;
 }
 

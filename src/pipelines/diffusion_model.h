@@ -8,8 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "models/in_turn.h"
 #include "models/latent_rgb.h"
 #include "models/registry.h"
+#include "pipelines/model_caches.h"
 #include "samplers/diffusion/sampler.h"
 #include "tintype/engine.h"
 #include "tokenizers/clip_tokenizer.h"
@@ -80,10 +82,18 @@ struct DiffusionModel {
   /// What TextToImageRequest::reuse_threshold is when a request leaves it open.
   float default_reuse_threshold = 0;
 
+  uint64_t id = 0;  ///< no other model of this process has it: for the keys of caches
+  std::shared_ptr<ModelCaches> caches = nullptr;  ///< the engine's; null: nothing is kept
+
   /// Loads every part to `device` and checks that they fit each other.
   /// throws kNotFound, kCorruptFile, kUnsupported, kOutOfMemory, kCancelled
   static DiffusionModel load(const CheckpointLayout& layout, Device device,
                              const RunContext& context);
+
+  /// The same with parts that are loaded when they are called (models/in_turn.h). `shapes` is the
+  /// layout loaded to Device::kMeta, which checked it.
+  static DiffusionModel load_in_turn(const CheckpointLayout& layout, const DiffusionModel& shapes,
+                                     Device device, const std::shared_ptr<PartsInTurn>& turns);
 
   int default_width_px() const;
   int default_height_px() const;
