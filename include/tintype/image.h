@@ -23,7 +23,27 @@ enum class ResizeMode {
   kPad,   ///< scaled to lie within the size, the rest filled with its edges
 };
 
-/// Keyword and UTF-8 text of the PNG's text chunks, in order.
+/// One channel beside a picture, rows top to bottom: 255 marks what inpainting draws anew, 0 what
+/// it keeps. grey.size() == width_px * height_px.
+struct Mask {
+  int width_px = 0;
+  int height_px = 0;
+  std::vector<uint8_t> grey;
+};
+
+/// Reads a PNG, JPEG or WebP file, told apart by its content and not by its name: 8 or 16 bits,
+/// grey or coloured, upright by its EXIF orientation. Transparency is dropped, as the reference's
+/// convert("RGB") does; colours are taken for sRGB whatever profile stands beside them.
+/// throws kNotFound, kIo, kCorruptFile; kUnsupported: another format, animations, over 2^27 pixels
+Image load_image(const std::filesystem::path& path);
+/// The same as a mask: the picture's luma (ITU-R BT.601).
+Mask load_mask(const std::filesystem::path& path);
+
+enum class ImageFormat { kPng, kJpeg, kWebp };
+/// By the name's ending, whatever its case; none is PNG. throws kUnsupported: another ending
+ImageFormat image_format_of(const std::filesystem::path& path);
+
+/// Keyword and UTF-8 text of a picture's text chunks, in order.
 using PngText = std::vector<std::pair<std::string, std::string>>;
 
 /// Writes a PNG whole or not at all: a temporary file beside `path` is renamed over it at the end,
@@ -31,6 +51,19 @@ using PngText = std::vector<std::pair<std::string, std::string>>;
 /// Latin-1 text goes into tEXt (which every gallery reads), other text into iTXt.
 /// throws kIo with the system's reason; kInvalidArgument when the picture contradicts its size
 void save_png(const std::filesystem::path& path, const Image& image, const PngText& text = {});
+
+struct SaveOptions {
+  /// 1..100, of JPEG and WebP; a WebP of 100 is lossless. Unset: 90.
+  int quality = 90;
+};
+
+/// Writes the format that the name's ending says (image_format_of), whole or not at all. JPEG and
+/// WebP keep the text "parameters" as EXIF UserComment, where galleries look for it, and "tintype"
+/// as ImageDescription; what does not fit into JPEG's 64 KB is left out, the longest first.
+/// throws kIo; kUnsupported: the ending; kInvalidArgument: a size that the format cannot hold,
+/// quality
+void save_image(const std::filesystem::path& path, const Image& image, const PngText& text = {},
+                const SaveOptions& options = {});
 
 /// Throws the error that save_png would meet at once (no such folder, not writable, is a folder),
 /// so that a long run does not end in one. Creates nothing.

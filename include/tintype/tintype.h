@@ -7,6 +7,7 @@
 #include "tintype/error.h"
 #include "tintype/image.h"
 #include "tintype/image_to_image.h"
+#include "tintype/inpaint.h"
 #include "tintype/measure.h"
 #include "tintype/presets.h"
 #include "tintype/prompt.h"

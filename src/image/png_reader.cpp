@@ -12,7 +12,7 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "base/text.h"
-#include "image/png_limits.h"
+#include "image/exif.h"
 #include "image/png_text.h"
 
 namespace tintype {
@@ -107,11 +107,12 @@ void require_png_signature(std::span<const uint8_t> bytes, std::string_view orig
 }
 
 /// Refuses sizes that the bounds or the length of the file rule out.
-void check_size(const Decoder& decoder, size_t file_bytes, std::string_view origin) {
+void check_size(const Decoder& decoder, size_t file_bytes, std::string_view origin,
+                const PictureLimits& limits) {
   const uint64_t width = png_get_image_width(decoder.png, decoder.info);
   const uint64_t height = png_get_image_height(decoder.png, decoder.info);
-  if (width * height > kMaxPngPixels)
-    fail(ErrorKind::kUnsupported, kWhere, origin, " must have at most ", kMaxPngPixels,
+  if (width * height > limits.max_pixels)
+    fail(ErrorKind::kUnsupported, kWhere, origin, " must have at most ", limits.max_pixels,
          " pixels, got ", width, " x ", height);
   const uint64_t bits = uint64_t{png_get_bit_depth(decoder.png, decoder.info)} *
                         png_get_channels(decoder.png, decoder.info);
@@ -135,9 +136,17 @@ void read_text(const Decoder& decoder, PngText& out) {
   }
 }
 
+int orientation_of(const Decoder& decoder) {
+  png_uint_32 size = 0;
+  png_bytep exif = nullptr;
+  if (!png_get_eXIf_1(decoder.png, decoder.info, &size, &exif)) return 1;
+  return exif_orientation({exif, size});
+}
+
 }  // namespace
 
-Image decode_png(std::span<const uint8_t> bytes, std::string_view origin, PngText* text) {
+Image decode_png(std::span<const uint8_t> bytes, std::string_view origin, PngText* text,
+                 const PictureLimits& limits) {
   require_png_signature(bytes, origin);
   Decoder decoder;
   decoder.rest = bytes;
@@ -151,7 +160,7 @@ Image decode_png(std::span<const uint8_t> bytes, std::string_view origin, PngTex
          ", got: ", printable(decoder.message));
   };
   if (!read_header(decoder)) corrupt("a valid PNG header");
-  check_size(decoder, bytes.size(), origin);
+  check_size(decoder, bytes.size(), origin, limits);
   if (!set_transforms(decoder)) corrupt("pixels that can become 8-bit RGB");
 
   Image image;
@@ -166,7 +175,7 @@ Image decode_png(std::span<const uint8_t> bytes, std::string_view origin, PngTex
     decoder.rows.push_back(image.rgb.data() + y * stride);
   if (!read_pixels(decoder)) corrupt("whole pixels and chunks");
   if (text) read_text(decoder, *text);
-  return image;
+  return oriented(std::move(image), orientation_of(decoder));
 }
 
 Image read_png(const std::filesystem::path& path, PngText* text) {

@@ -10,6 +10,7 @@
 #include "base/atomic_file.h"
 #include "base/check.h"
 #include "base/text.h"
+#include "image/image_writer.h"
 #include "image/png_limits.h"
 #include "image/png_text.h"
 #include "tintype/image.h"
@@ -116,6 +117,8 @@ void check_size(const Image& image) {
              image.height_px, " must hold ", pixels * 3, " bytes, got ", image.rgb.size());
 }
 
+}  // namespace
+
 std::vector<uint8_t> encode_png(const Image& image, const PngText& text) {
   check_size(image);
   std::vector<Chunk> chunks = to_chunks(text);
@@ -138,8 +141,6 @@ std::vector<uint8_t> encode_png(const Image& image, const PngText& text) {
     fail(ErrorKind::kInternal, kWhere, "libpng must encode the picture, got: ", encoder.message);
   return std::move(encoder.bytes);
 }
-
-}  // namespace
 
 void save_png(const std::filesystem::path& path, const Image& image, const PngText& text) {
   write_file_atomically(path, encode_png(image, text));

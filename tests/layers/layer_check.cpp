@@ -15,7 +15,8 @@ namespace fs = std::filesystem;
 
 /// Headers of packages and the word that the folder's CMakeLists.txt must then contain.
 const std::vector<std::pair<std::string, std::string>> kPackages = {
-    {"png.h", "PNG::"},         {"hwy/", "HWY"},
+    {"png.h", "PNG::"},         {"jpeglib.h", "JPEG::"},
+    {"webp/", "WEBP"},          {"hwy/", "HWY"},
     {"omp.h", "OpenMP::"},      {"pcre2.h", "PCRE2"},
     {"utf8proc.h", "UTF8PROC"}, {"nlohmann/", "nlohmann_json"},
     {"CLI/", "CLI11"},          {"zlib.h", "ZLIB::"},

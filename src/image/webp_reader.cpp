@@ -1,0 +1,56 @@
+#include "image/webp_reader.h"
+
+#include <webp/decode.h>
+#include <webp/demux.h>
+
+#include <memory>
+
+#include "base/check.h"
+#include "image/exif.h"
+
+namespace tintype {
+namespace {
+
+constexpr std::string_view kWhere = "read_webp";
+
+int orientation_of(std::span<const uint8_t> bytes) {
+  const WebPData data{bytes.data(), bytes.size()};
+  const std::unique_ptr<WebPDemuxer, void (*)(WebPDemuxer*)> demuxer(WebPDemux(&data),
+                                                                     WebPDemuxDelete);
+  WebPChunkIterator chunk;
+  if (!demuxer || !WebPDemuxGetChunk(demuxer.get(), "EXIF", 1, &chunk)) return 1;
+  std::span<const uint8_t> exif(chunk.chunk.bytes, chunk.chunk.size);
+  // Some programs store the name that only JPEG needs.
+  if (exif.size() >= 6 && exif[0] == 'E' && exif[1] == 'x') exif = exif.subspan(6);
+  const int orientation = exif_orientation(exif);
+  WebPDemuxReleaseChunkIterator(&chunk);
+  return orientation;
+}
+
+}  // namespace
+
+Image decode_webp(std::span<const uint8_t> bytes, std::string_view origin,
+                  const PictureLimits& limits) {
+  WebPBitstreamFeatures features;
+  const VP8StatusCode status = WebPGetFeatures(bytes.data(), bytes.size(), &features);
+  if (status != VP8_STATUS_OK || features.width < 1 || features.height < 1)
+    fail(ErrorKind::kCorruptFile, kWhere, origin, " must begin with a valid WebP header, got ",
+         status == VP8_STATUS_NOT_ENOUGH_DATA ? "a file that ends before it does" : "another");
+  if (features.has_animation)
+    fail(ErrorKind::kUnsupported, kWhere, origin,
+         " must be one picture, got an animation; save one of its frames first");
+  const uint64_t pixels =
+      static_cast<uint64_t>(features.width) * static_cast<uint64_t>(features.height);
+  if (pixels > limits.max_pixels)
+    fail(ErrorKind::kUnsupported, kWhere, origin, " must have at most ", limits.max_pixels,
+         " pixels, got ", features.width, " x ", features.height);
+  Image image{.width_px = features.width, .height_px = features.height, .rgb = {}};
+  image.rgb.resize(static_cast<size_t>(pixels) * 3);
+  if (!WebPDecodeRGBInto(bytes.data(), bytes.size(), image.rgb.data(), image.rgb.size(),
+                         3 * image.width_px))
+    fail(ErrorKind::kCorruptFile, kWhere, origin,
+         " must hold whole pixels, got a file that ends early or contradicts itself");
+  return oriented(std::move(image), orientation_of(bytes));
+}
+
+}  // namespace tintype
