@@ -20,6 +20,7 @@
 #include "cli/samplers_command.h"
 #include "cli/tokens_command.h"
 #include "cli/txt2img_command.h"
+#include "cli/upscale_command.h"
 
 namespace tintype::cli {
 namespace {
@@ -64,6 +65,7 @@ int run(int argc, char** argv) {
   add_inspect_command(app, command);
   add_compare_command(app, command);
   add_pack_command(app, command);
+  add_upscale_command(app, command);
   add_samplers_command(app, command);
   add_presets_command(app, command);
   add_tokens_command(app, command);

@@ -60,6 +60,9 @@ Examples:
   tintype txt2img -m sd15 -p "a fox" -s 1 --count 4 -o fox.png      # fox-1.png to fox-4.png
   tintype txt2img -m sd15 -p "a fox" -s 1 -b 4 -o fox.png           # the same four, side by side
   tintype txt2img -m sd15 -p "a fox" --grid steps=10,20,30 guidance=4,7 -o grid.png
+  tintype txt2img -m sd15 -p "a fox" --hires 2 --hires-strength 0.6             # 1024 x 1024
+  tintype txt2img -m sd15 -p "a fox" --hires 2 --hires-upscaler 4x-UltraSharp.safetensors
+  tintype txt2img -m sd15 -p "a fox" --preset ultra_fast
   tintype txt2img -m sd15 -p "a fox" --preview terminal --preview-every 2
 
 )";
@@ -217,12 +220,17 @@ void run_txt2img(Txt2ImgOptions options) {
   const auto refiner = options.refiner.empty()
                            ? nullptr
                            : engine.load(options.refiner, context, refiner_load(options));
+  const auto upscaler = load_hires_upscaler(options.hires, engine);
   Outcome outcome;
   outcome.load_s = seconds_since(start);
   for (const TextToImageRequest& request : requests) {
     const size_t drawn = outcome.results.size();
     previews.start_batch(drawn);
-    for (auto& result : engine.text_to_images(*model, request, context, refiner.get()))
+    for (auto& result :
+         options.hires.scale
+             ? engine.hires_images(*model, hires_request(options.hires, request, upscaler), context,
+                                   refiner.get())
+             : engine.text_to_images(*model, request, context, refiner.get()))
       outcome.results.push_back(std::move(result));
     context.report(Stage::kSave, 0, 1);
     for (size_t i = drawn; i < outcome.results.size() && options.grid.empty(); ++i)
@@ -493,6 +501,7 @@ void add_txt2img_command(CLI::App& app, std::function<void()>& run) {
   add_effort_flags(*command, options->request);
   add_conditioning_flags(*command, options->request);
   add_refiner_flags(*command, *options);
+  add_hires_flags(*command, options->hires);
   add_run_flags(*command, *options);
   add_preview_flags(*command, options->preview);
   command->footer(kFooter + exit_code_help());

@@ -11,6 +11,7 @@
 
 #include "tintype/cache_counters.h"
 #include "tintype/error.h"
+#include "tintype/hires.h"
 #include "tintype/image.h"
 #include "tintype/measure.h"
 #include "tintype/run_context.h"
@@ -124,6 +125,11 @@ class Engine {
   /// Reads an upscaler of the ESRGAN family: a safetensors file.
   /// throws kNotFound, kCorruptFile, kUnsupported
   std::shared_ptr<const Upscaler> load_upscaler(const std::filesystem::path& path) const;
+
+  /// Pictures in two passes. throws as text_to_image
+  std::vector<TextToImageResult> hires_images(const Model& model, const HiresRequest& request,
+                                              const RunContext& context = {},
+                                              const Model* refiner = nullptr) const;
 
   /// The picture, UpscalerInfo::scale times as large.
   /// throws kInvalidArgument: the options, a result too large; kCancelled, kDeadlineExceeded

@@ -123,6 +123,9 @@ struct TextToImageSettings {
   int network_calls = 0, reused_calls = 0, unguided_calls = 0;
   /// Of image to image and inpainting: see ImageToImageRequest. Unset: drawn from text alone.
   std::optional<double> strength;
+  /// Of two passes: see HiresRequest. 0: one pass. `width_px` and `height_px` are the second's.
+  double hires_scale = 0;
+  std::string hires_method, hires_upscaler;
   ResizeMode resize = ResizeMode::kFit;
   bool prompt_truncated = false;  ///< the prompt was longer than the encoder's window
   /// Why files of the embeddings' folder whose name may stand in a prompt were left out.

@@ -5,6 +5,7 @@
 #include "tintype/contact_sheet.h"
 #include "tintype/engine.h"
 #include "tintype/error.h"
+#include "tintype/hires.h"
 #include "tintype/image.h"
 #include "tintype/image_to_image.h"
 #include "tintype/inpaint.h"

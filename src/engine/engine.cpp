@@ -8,6 +8,8 @@
 #include "backend/registry.h"
 #include "base/process_memory.h"
 #include "base/text.h"
+#include "pipelines/diffusion_run.h"
+#include "pipelines/hires.h"
 #include "pipelines/memory_prediction.h"
 #include "pipelines/op_profile.h"
 #include "pipelines/packed_layout.h"
@@ -171,6 +173,37 @@ StageWeights weights_beside(const ResidentModel& model, const ResidentModel* ref
   return {staying.denoise + turning.denoise, staying.decode + turning.decode};
 }
 
+/// The models of a request.
+struct Residents {
+  const ResidentModel& model;
+  const ResidentModel* refiner;
+  const DiffusionModel* refining() const { return refiner ? &refiner->model() : nullptr; }
+};
+
+Residents residents(const Model& model, const Model* refiner, const char* where) {
+  const auto* first = dynamic_cast<const ResidentModel*>(&model);
+  const auto* second = dynamic_cast<const ResidentModel*>(refiner);
+  TT_REQUIRE(first && (second || !refiner), where, "the models must come from Engine::load");
+  return {*first, second};
+}
+
+/// throws kOutOfMemory where the pictures do not fit under the limit
+DecodeBands bands_for(const Residents& at, const TextToImageSettings& settings,
+                      uint64_t limit_bytes, const ModelCaches& caches) {
+  const uint64_t limit = limit_or_machine(limit_bytes);
+  if (!limit) return {};
+  const PictureSize size{.width_px = settings.width_px,
+                         .height_px = settings.height_px,
+                         .guidance = settings.guidance_scale > 1.0f,
+                         .batch = settings.batch_size,
+                         .reuse_threshold = settings.reuse_threshold};
+  // What the caches keep counts, too. The last model decodes.
+  const StageWeights weights =
+      weights_beside(at.model, at.refiner, caches.prompts.counters().bytes);
+  const DecodeBands bands = fitting_bands(at.model.meta().model, size, weights, limit);
+  return at.refiner ? fitting_bands(at.refiner->meta().model, size, weights, limit) : bands;
+}
+
 class ResidentUpscaler final : public Upscaler {
  public:
   ResidentUpscaler(const std::filesystem::path& path, Device device)
@@ -226,27 +259,27 @@ std::vector<TextToImageResult> Engine::text_to_images(const Model& model,
                                                       const TextToImageRequest& request,
                                                       const RunContext& context,
                                                       const Model* refiner) const {
-  const auto* resident = dynamic_cast<const ResidentModel*>(&model);
-  const auto* second = dynamic_cast<const ResidentModel*>(refiner);
-  TT_REQUIRE(resident && (second || !refiner), "text_to_image",
-             "the models must come from Engine::load");
-  const DiffusionModel* refining = second ? &second->model() : nullptr;
-  const TextToImageSettings settings = resolve_settings(resident->model(), request, refining);
-  DecodeBands bands;
-  if (const uint64_t limit = limit_or_machine(options_.memory_limit_bytes)) {
-    const PictureSize size{.width_px = settings.width_px,
-                           .height_px = settings.height_px,
-                           .guidance = settings.guidance_scale > 1.0f,
-                           .batch = settings.batch_size,
-                           .reuse_threshold = settings.reuse_threshold};
-    // What the caches keep counts, too. The last model decodes.
-    const StageWeights weights =
-        weights_beside(*resident, second, caches_->prompts.counters().bytes);
-    bands = fitting_bands(resident->meta().model, size, weights, limit);
-    if (second) bands = fitting_bands(second->meta().model, size, weights, limit);
-  }
+  const Residents at = residents(model, refiner, "text_to_image");
+  const TextToImageSettings settings = resolve_settings(at.model.model(), request, at.refining());
+  const DecodeBands bands = bands_for(at, settings, options_.memory_limit_bytes, *caches_);
   backend_for(Device::kCpu).use_threads(options_.threads);
-  return tintype::text_to_images(resident->model(), settings, context, refining, bands);
+  return tintype::text_to_images(at.model.model(), settings, context, at.refining(), bands);
+}
+
+std::vector<TextToImageResult> Engine::hires_images(const Model& model, const HiresRequest& request,
+                                                    const RunContext& context,
+                                                    const Model* refiner) const {
+  const Residents at = residents(model, refiner, "hires_images");
+  const HiresSettings settings = resolve_settings(at.model.model(), request, at.refining());
+  // The first pass draws the batch, the second its pictures one by one.
+  bands_for(at, settings.first, options_.memory_limit_bytes, *caches_);
+  const DecodeBands bands =
+      bands_for(at, settings_of_picture(settings.second, 0), options_.memory_limit_bytes, *caches_);
+  const auto network = [&](const Image& image) {
+    return upscale(*request.upscaler, image, request.upscale, context);
+  };
+  backend_for(Device::kCpu).use_threads(options_.threads);
+  return tintype::hires_images(at.model.model(), settings, network, context, at.refining(), bands);
 }
 
 std::vector<CacheCounters> Engine::caches() const { return {caches_->prompts.counters()}; }
