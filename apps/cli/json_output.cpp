@@ -26,4 +26,15 @@ OrderedJson error_json(ErrorKind kind, std::string_view message) {
   return object;
 }
 
+OrderedJson cache_json(const CacheCounters& cache) {
+  OrderedJson object;
+  object["hits"] = cache.hits;
+  object["misses"] = cache.misses;
+  object["evictions"] = cache.evictions;
+  object["entries"] = cache.entries;
+  object["bytes"] = cache.bytes;
+  object["budget_bytes"] = cache.budget_bytes;
+  return object;
+}
+
 }  // namespace tintype::cli

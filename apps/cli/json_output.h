@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "tintype/cache_counters.h"
 #include "tintype/error.h"
 
 namespace tintype::cli {
@@ -19,5 +20,7 @@ void print_json(const OrderedJson& object);
 
 /// {"error":{"kind":...,"message":...}}
 OrderedJson error_json(ErrorKind kind, std::string_view message);
+
+OrderedJson cache_json(const CacheCounters& cache);
 
 }  // namespace tintype::cli

@@ -30,6 +30,14 @@ void add_load_flags(CLI::App& command, LoadOptions& options) {
       ->type_name("NAME");
 }
 
+void add_offload_flag(CLI::App& command, LoadOptions& options) {
+  command
+      .add_option("--offload", options.offload,
+                  "none, or sequential: each part of the model is loaded when its stage comes and "
+                  "given up after it; less memory, slower (default: what --memory-limit needs)")
+      ->type_name("NAME");
+}
+
 void add_profile_flag(CLI::App& command, LoadOptions& options) {
   std::string names;
   for (const std::string& name : profile_names()) names += (names.empty() ? "" : ", ") + name;

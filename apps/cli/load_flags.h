@@ -9,6 +9,8 @@ namespace tintype::cli {
 
 /// --tokenizer, --vae, --text-encoder, --prediction, --ema, --timestep-spacing
 void add_load_flags(CLI::App& command, LoadOptions& options);
+/// --offload
+void add_offload_flag(CLI::App& command, LoadOptions& options);
 /// --profile
 void add_profile_flag(CLI::App& command, LoadOptions& options);
 

@@ -15,10 +15,12 @@
 #include "cli/inspect_command.h"
 #include "cli/json_output.h"
 #include "cli/pack_command.h"
+#include "cli/presets_command.h"
 #include "cli/progress_bar.h"
 #include "cli/samplers_command.h"
 #include "cli/tokens_command.h"
 #include "cli/txt2img_command.h"
+#include "cli/upscale_command.h"
 
 namespace tintype::cli {
 namespace {
@@ -63,7 +65,9 @@ int run(int argc, char** argv) {
   add_inspect_command(app, command);
   add_compare_command(app, command);
   add_pack_command(app, command);
+  add_upscale_command(app, command);
   add_samplers_command(app, command);
+  add_presets_command(app, command);
   add_tokens_command(app, command);
   add_bench_command(app, command);
   app.set_version_flag("--version", "tintype " + version());

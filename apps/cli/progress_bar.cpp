@@ -28,6 +28,8 @@ const char* label(Stage stage) {
       return "drawing";
     case Stage::kDecode:
       return "decoding";
+    case Stage::kUpscale:
+      return "upscaling";
     case Stage::kSave:
       return "saving";
   }

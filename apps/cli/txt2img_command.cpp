@@ -17,9 +17,11 @@
 #include "cli/json_output.h"
 #include "cli/load_flags.h"
 #include "cli/parsed_flag.h"
+#include "cli/presets_command.h"
 #include "cli/progress_bar.h"
 #include "tintype/contact_sheet.h"
 #include "tintype/image.h"
+#include "tintype/presets.h"
 
 namespace tintype::cli {
 namespace {
@@ -59,6 +61,10 @@ Examples:
   tintype txt2img -m sd15 -p "a fox" -s 1 --count 4 -o fox.png      # fox-1.png to fox-4.png
   tintype txt2img -m sd15 -p "a fox" -s 1 -b 4 -o fox.png           # the same four, side by side
   tintype txt2img -m sd15 -p "a fox" --grid steps=10,20,30 guidance=4,7 -o grid.png
+  tintype txt2img -m sd15 -p "a fox" --hires 2 --hires-strength 0.6             # 1024 x 1024
+  tintype txt2img -m sd15 -p "a fox" --hires 2 --hires-upscaler 4x-UltraSharp.safetensors
+  tintype txt2img -m sd15 -p "a fox" --preset ultra_fast
+  tintype txt2img -m sd15 -p "a fox" --preview terminal --preview-every 2
 
 )";
 
@@ -72,6 +78,7 @@ struct Outcome {
   std::vector<TextToImageResult> results;
   double load_s = 0, save_s = 0, total_s = 0;
   AdapterCounters adapters;
+  std::vector<CacheCounters> caches = {};
 };
 
 OrderedJson picture_json(const TextToImageResult& result) {
@@ -101,6 +108,8 @@ OrderedJson outcome_json(const Outcome& outcome) {
       object["pictures"].push_back(picture_json(result));
   if (outcome.adapters.hits + outcome.adapters.misses > 0)
     object["adapter_cache"] = adapter_counters_json(outcome.adapters);
+  for (const CacheCounters& cache : outcome.caches)
+    object["caches"][cache.name] = cache_json(cache);
   object["peak_memory_bytes"] = peak_memory_bytes();
   object["version"] = version();
   return object;
@@ -183,14 +192,16 @@ void save_grid(const Txt2ImgOptions& options, Outcome& outcome) {
 
 /// A refiner in one file has the base's second text encoder, and so its tokenizer.
 LoadOptions refiner_load(const Txt2ImgOptions& options) {
-  LoadOptions load{.profile = options.load.profile};
+  LoadOptions load{.profile = options.load.profile, .offload = options.load.offload};
   if (!options.load.tokenizers.empty() && !std::filesystem::is_directory(options.refiner))
     load.tokenizers = {options.load.tokenizers.back()};
   return load;
 }
 
-void run_txt2img(const Txt2ImgOptions& options) {
+void run_txt2img(Txt2ImgOptions options) {
   const Clock::time_point start = Clock::now();
+  if (!options.preset.empty())
+    apply_preset(find_preset(options.preset), options.request, options.load);
   const std::vector<TextToImageRequest> requests = requests_of(options);
   // Before the minutes of drawing, not after them.
   const size_t files =
@@ -205,6 +216,7 @@ void run_txt2img(const Txt2ImgOptions& options) {
                                    std::chrono::duration<double>(*options.deadline_s));
   ProgressBar bar;
   context.on_progress = [&bar](const Progress& progress) { bar.show(progress); };
+  PreviewOutput previews(options.preview, bar, context);
   const InterruptGuard guard(context);
 
   const Engine engine(options.engine);
@@ -212,17 +224,24 @@ void run_txt2img(const Txt2ImgOptions& options) {
   const auto refiner = options.refiner.empty()
                            ? nullptr
                            : engine.load(options.refiner, context, refiner_load(options));
+  const auto upscaler = load_hires_upscaler(options.hires, engine);
   Outcome outcome;
   outcome.load_s = seconds_since(start);
   for (const TextToImageRequest& request : requests) {
     const size_t drawn = outcome.results.size();
-    for (auto& result : engine.text_to_images(*model, request, context, refiner.get()))
+    previews.start_batch(drawn);
+    for (auto& result :
+         options.hires.scale
+             ? engine.hires_images(*model, hires_request(options.hires, request, upscaler), context,
+                                   refiner.get())
+             : engine.text_to_images(*model, request, context, refiner.get()))
       outcome.results.push_back(std::move(result));
     context.report(Stage::kSave, 0, 1);
     for (size_t i = drawn; i < outcome.results.size() && options.grid.empty(); ++i)
       save_picture(options, i, outcome);
   }
   if (!options.grid.empty()) save_grid(options, outcome);
+  outcome.caches = engine.caches();
   outcome.total_s = seconds_since(start);
   outcome.adapters = model->adapter_counters();
   bar.clear();
@@ -481,12 +500,16 @@ void add_txt2img_command(CLI::App& app, std::function<void()>& run) {
   command->add_option("-m,--model", options->model, kModelHelp)->required()->type_name("MODEL");
   add_load_flags(*command, options->load);
   add_profile_flag(*command, options->load);
+  add_offload_flag(*command, options->load);
+  add_preset_flag(*command, options->preset);
   add_picture_flags(*command, options->request);
   add_adapter_flags(*command, options->request);
   add_effort_flags(*command, options->request);
   add_conditioning_flags(*command, options->request);
   add_refiner_flags(*command, *options);
+  add_hires_flags(*command, options->hires);
   add_run_flags(*command, *options);
+  add_preview_flags(*command, options->preview);
   command->footer(kFooter + exit_code_help());
   command->callback([&run, options] { run = [options] { run_txt2img(*options); }; });
 }

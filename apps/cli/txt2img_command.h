@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "cli/grid.h"
+#include "cli/hires_flags.h"
+#include "cli/preview_output.h"
 #include "tintype/engine.h"
 
 namespace tintype::cli {
@@ -24,6 +26,9 @@ struct Txt2ImgOptions {
   /// Batches of request.batch_size pictures, seeds counting up through all of them.
   int count = 1;
   int pictures() const { return count * request.batch_size; }
+  HiresFlags hires;
+  std::string preset;  ///< "" is none
+  PreviewOptions preview;
   std::vector<GridAxis> grid;  ///< none, or one or two settings
   bool json = false;
 };

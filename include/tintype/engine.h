@@ -10,13 +10,16 @@
 #include <vector>
 
 #include "tintype/adapter.h"
+#include "tintype/cache_counters.h"
 #include "tintype/error.h"
+#include "tintype/hires.h"
 #include "tintype/image.h"
 #include "tintype/image_to_image.h"
 #include "tintype/inpaint.h"
 #include "tintype/measure.h"
 #include "tintype/run_context.h"
 #include "tintype/text_to_image.h"
+#include "tintype/upscale.h"
 
 namespace tintype {
 
@@ -29,7 +32,13 @@ struct EngineOptions {
   /// Memory that each model may use to keep adapters; the least recently used go first. One adapter
   /// may not take more.
   uint64_t adapter_budget_bytes = uint64_t{2} << 30;
+  /// What encoded prompts may take, over all models of this engine, the least recently used going
+  /// first; 0 keeps none. A prompt of one window takes 0.2 MB (SD 1.x) to 0.6 MB (SDXL).
+  uint64_t prompt_cache_bytes = 64'000'000;
 };
+
+struct ModelCaches;
+class PartsInTurn;
 
 /// What a checkpoint in a single file leaves open. Folders say it themselves and refuse all but the
 /// last.
@@ -49,6 +58,10 @@ struct LoadOptions {
   /// "low-memory"; parts may have another: "exact,unet=balanced", "fast,vae=exact" (unet, vae,
   /// text_encoder). docs/profiles.md says what each changes.
   std::string profile = {};
+  /// "none" keeps every part in memory; "sequential" loads text encoders, denoising network and
+  /// autoencoder when each is called and gives up the one before: less memory, and weights are read
+  /// for every request. "": sequential where the memory limit leaves no room for all.
+  std::string offload = {};
 };
 
 /// One network of a checkpoint.
@@ -77,7 +90,10 @@ struct ModelInfo {
   std::string prediction_type;
   std::string profile;        ///< "exact", "balanced,vae=exact"
   uint64_t weight_bytes = 0;  ///< memory the packed weights will take
-  uint64_t peak_bytes = 0;    ///< weights plus activations of one default picture with guidance
+  /// "none" or "sequential", as the model was loaded; "none" of one that is inspected.
+  std::string offload = "none";
+  uint64_t peak_bytes =
+      0;  ///< weights, all in memory, plus activations of one default picture with guidance
 };
 
 /// A checkpoint in memory, shared by any number of requests. Made by Engine::load.
@@ -126,6 +142,19 @@ class Engine {
   /// Reads an adapter ahead of the requests that will use it, and tells what it is.
   /// throws kNotFound, kIo, kCorruptFile; kUnsupported: it does not fit the model; kOutOfMemory
   AdapterInfo load_adapter(const Model& model, const std::filesystem::path& file) const;
+  /// Reads an upscaler of the ESRGAN family: a safetensors file.
+  /// throws kNotFound, kCorruptFile, kUnsupported
+  std::shared_ptr<const Upscaler> load_upscaler(const std::filesystem::path& path) const;
+
+  /// Pictures in two passes. throws as text_to_image
+  std::vector<TextToImageResult> hires_images(const Model& model, const HiresRequest& request,
+                                              const RunContext& context = {},
+                                              const Model* refiner = nullptr) const;
+
+  /// The picture, UpscalerInfo::scale times as large.
+  /// throws kInvalidArgument: the options, a result too large; kCancelled, kDeadlineExceeded
+  Image upscale(const Upscaler& upscaler, const Image& image, const UpscaleOptions& options = {},
+                const RunContext& context = {}) const;
 
   /// What the processor's arithmetic and the memory reach at best, with this engine's threads.
   /// Takes one to two seconds.
@@ -140,13 +169,20 @@ class Engine {
   /// throws kInvalidArgument naming the field; as load_adapter; kCancelled, kDeadlineExceeded
   AdapterTimes measure_adapters(const Model& model, const AdapterMeasureRequest& request,
                                 const RunContext& context = {}) const;
+  /// What this engine's caches did so far.
+  std::vector<CacheCounters> caches() const;
 
  private:
   EngineOptions options_;
+  std::shared_ptr<ModelCaches> caches_;
+  std::shared_ptr<PartsInTurn> turns_;
 };
 
 /// Reads configs and tensor headers only. throws as Engine::load
 ModelInfo inspect(const std::filesystem::path& path, const LoadOptions& options = {});
+
+/// The names that LoadOptions::offload accepts.
+std::vector<std::string> offload_names();
 
 /// The names that LoadOptions::profile accepts.
 std::vector<std::string> profile_names();

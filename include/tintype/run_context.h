@@ -9,10 +9,12 @@
 #include <optional>
 #include <string_view>
 
+#include "tintype/image.h"
+
 namespace tintype {
 
 /// The parts of a request, in the order they run.
-enum class Stage { kLoad, kEncodePrompt, kEncodeImage, kDenoise, kDecode, kSave };
+enum class Stage { kLoad, kEncodePrompt, kEncodeImage, kDenoise, kDecode, kUpscale, kSave };
 
 /// Stable lower-case name of a stage ("denoise"), as printed in JSON.
 std::string_view to_string(Stage stage) noexcept;
@@ -24,12 +26,26 @@ struct Progress {
   int steps;
 };
 
+/// What a picture will look like, guessed after a step from the network's latest answer by a linear
+/// map of the latents' channels to colours.
+struct Preview {
+  int picture;  ///< index in the batch
+  int step;     ///< network calls done, of `steps`
+  int steps;
+  Image image;
+};
+
 class RunContext {
  public:
   using Clock = std::chrono::steady_clock;
 
   /// Called on the running thread after each step. An exception it throws ends the request.
   std::function<void(const Progress&)> on_progress;
+  /// Called on the running thread after every `preview_every` network calls, once for each picture
+  /// of the batch, before that step's progress. Unset: no previews, and nothing is computed.
+  std::function<void(const Preview&)> on_preview;
+  int preview_every = 1;    ///< at least 1
+  int preview_size_px = 0;  ///< longer side, 0..2048; 0: one pixel a latent
   /// Checked between steps; unset means no limit.
   std::optional<Clock::time_point> deadline;
 

@@ -43,6 +43,9 @@ struct TextToImageRequest {
   std::string prompt_2 = {}, negative_prompt_2 = {};
   std::optional<int> width_px = {};  ///< multiple of ModelInfo::size_multiple_px
   std::optional<int> height_px = {};
+  /// 0.1..8, for sides that are not given: times the model's own, in whole multiples of four
+  /// latents.
+  double size_scale = 1;
   std::optional<int> steps = {};             ///< 1..1000; time is linear in it
   std::optional<float> guidance_scale = {};  ///< at most 1 skips the unconditional pass
   /// 0..1: how much of guidance's gain in contrast is taken back (Lin et al. 2023,
@@ -133,6 +136,9 @@ struct TextToImageSettings {
   int network_calls = 0, reused_calls = 0, unguided_calls = 0;
   /// Of image to image and inpainting: see ImageToImageRequest. Unset: drawn from text alone.
   std::optional<double> strength;
+  /// Of two passes: see HiresRequest. 0: one pass. `width_px` and `height_px` are the second's.
+  double hires_scale = 0;
+  std::string hires_method, hires_upscaler;
   ResizeMode resize = ResizeMode::kFit;
   std::optional<MaskOptions> inpaint;  ///< unset: the whole picture is drawn
   bool keeps_size =

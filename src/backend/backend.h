@@ -17,7 +17,7 @@
 
 namespace tintype {
 
-enum class Activation : uint8_t { kNone, kSilu, kGelu, kQuickGelu };
+enum class Activation : uint8_t { kNone, kSilu, kGelu, kQuickGelu, kLeakyRelu };
 std::string_view to_string(Activation activation);
 
 /// A weight matrix or filter in whatever form its backend multiplies fastest. Immutable.

@@ -35,6 +35,8 @@ std::string_view to_string(Activation activation) {
       return "gelu";
     case Activation::kQuickGelu:
       return "quick_gelu";
+    case Activation::kLeakyRelu:
+      return "leaky_relu";
   }
   return "?";
 }

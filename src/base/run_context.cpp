@@ -16,6 +16,8 @@ std::string_view to_string(Stage stage) noexcept {
       return "denoise";
     case Stage::kDecode:
       return "decode";
+    case Stage::kUpscale:
+      return "upscale";
     case Stage::kSave:
       return "save";
   }

@@ -2,10 +2,14 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "backend/registry.h"
 #include "base/process_memory.h"
+#include "base/text.h"
+#include "pipelines/diffusion_run.h"
+#include "pipelines/hires.h"
 #include "pipelines/image_to_image.h"
 #include "pipelines/inpaint.h"
 #include "pipelines/memory_prediction.h"
@@ -13,17 +17,27 @@
 #include "pipelines/packed_layout.h"
 #include "pipelines/request_adapters.h"
 #include "pipelines/text_to_image.h"
+#include "pipelines/upscale.h"
 #include "weights/safetensors.h"
 
 namespace tintype {
 namespace {
 
 constexpr int kMaxThreads = 1024;
+constexpr const char* kNone = "none";
+constexpr const char* kSequential = "sequential";
+
+/// What an engine's models share.
+struct Shared {
+  uint64_t memory_limit_bytes, adapter_budget_bytes;
+  std::shared_ptr<ModelCaches> caches;
+  std::shared_ptr<PartsInTurn> turns;
+};
 
 class ResidentModel final : public Model {
  public:
-  ResidentModel(const CheckpointLayout& layout, Device device, uint64_t memory_limit_bytes,
-                uint64_t adapter_budget_bytes, const RunContext& context);
+  ResidentModel(const CheckpointLayout& layout, Device device, const std::string& offload,
+                const Shared& shared, const RunContext& context);
   const ModelInfo& info() const override { return info_; }
   AdapterCounters adapter_counters() const override {
     const AdapterRegistryCounters c = adapters_->counters();
@@ -32,7 +46,8 @@ class ResidentModel final : public Model {
   AdapterRegistry& adapters() const { return *adapters_; }
   const DiffusionModel& model() const { return model_; }
   /// The model in shapes alone, for predictions; costs no memory to keep.
-  const DiffusionModel& meta() const { return meta_.model; }
+  const MetaModel& meta() const { return meta_; }
+  bool in_turn() const { return info_.offload == kSequential; }
 
  private:
   MetaModel meta_;
@@ -97,70 +112,166 @@ uint64_t limit_or_machine(uint64_t limit_bytes) {
   return limit_bytes ? limit_bytes : physical_memory_bytes();
 }
 
+std::string checked_offload(const std::string& name) {
+  const std::vector<std::string> names = offload_names();
+  if (name.empty() || std::find(names.begin(), names.end(), name) != names.end()) return name;
+  fail(ErrorKind::kInvalidArgument, "offload", "must be none or sequential, got \"",
+       printable(name, 80), "\"");
+}
+
+/// Whether a picture of the model's own size fits with the stage's weights in memory.
+bool fits(const MetaModel& meta, const ModelInfo& info, bool in_turn, uint64_t limit) {
+  try {
+    fitting_bands(meta.model,
+                  {.width_px = info.default_width_px,
+                   .height_px = info.default_height_px,
+                   .reuse_threshold = meta.model.default_reuse_threshold},
+                  stage_weights(meta, in_turn), limit);
+    return true;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kOutOfMemory) throw;
+    return false;
+  }
+}
+
+/// What was asked for; else sequential where that lets the model draw and nothing else does.
+std::string resolved_offload(const std::string& wanted, const MetaModel& meta,
+                             const ModelInfo& info, uint64_t limit) {
+  if (!wanted.empty()) return wanted;
+  const bool helps = limit && !fits(meta, info, false, limit) &&
+                     (fits(meta, info, true, limit) || meta.weight_bytes > limit);
+  return helps ? kSequential : kNone;
+}
+
+void require_weights_fit(const ModelInfo& info, const StageWeights& weights, uint64_t limit) {
+  const uint64_t most = std::max(weights.denoise, weights.decode);
+  if (limit && most > limit)
+    fail(ErrorKind::kOutOfMemory, info.name, "the weights ",
+         info.offload == kSequential ? "of its largest part " : "", "take ", most / 1'000'000,
+         " MB, the limit is ", limit / 1'000'000, " MB");
+}
+
 ResidentModel::ResidentModel(const CheckpointLayout& layout, Device device,
-                             uint64_t memory_limit_bytes, uint64_t adapter_budget_bytes,
+                             const std::string& offload, const Shared& shared,
                              const RunContext& context)
     : meta_(load_meta_model(layout)),
       info_(describe(layout, meta_)),
       model_([&] {
-        const uint64_t limit = limit_or_machine(memory_limit_bytes);
-        if (limit && meta_.weight_bytes > limit)
-          fail(ErrorKind::kOutOfMemory, info_.name, "the weights take ",
-               meta_.weight_bytes / 1'000'000, " MB, the limit is ", limit / 1'000'000, " MB");
-        return DiffusionModel::load(layout, device, context);
+        const uint64_t limit = limit_or_machine(shared.memory_limit_bytes);
+        info_.offload = resolved_offload(offload, meta_, info_, limit);
+        require_weights_fit(info_, stage_weights(meta_, in_turn()), limit);
+        return in_turn() ? DiffusionModel::load_in_turn(layout, meta_.model, device, shared.turns)
+                         : DiffusionModel::load(layout, device, context);
       }()),
-      adapters_(make_adapter_registry(model_, layout, adapter_budget_bytes)) {}
+      adapters_(make_adapter_registry(model_, layout, shared.adapter_budget_bytes)) {
+  model_.caches = shared.caches;
+}
 
-/// A request ready to run.
-struct Prepared {
-  const DiffusionModel& model;
-  const DiffusionModel* refiner;
-  TextToImageSettings settings;
-  DecodeBands bands;
-  AdapterSet adapters;
+/// The most that a stage finds in memory: what stays, and the largest of what comes in turn.
+StageWeights weights_beside(const ResidentModel& model, const ResidentModel* refiner,
+                            uint64_t kept_bytes) {
+  StageWeights staying{kept_bytes, kept_bytes}, turning;
+  for (const ResidentModel* one : {&model, refiner}) {
+    if (!one) continue;
+    const StageWeights own = stage_weights(one->meta(), one->in_turn());
+    if (one->in_turn()) {
+      turning.denoise = std::max(turning.denoise, own.denoise);
+      turning.decode = std::max(turning.decode, own.decode);
+    } else {
+      staying.denoise += own.denoise;
+      staying.decode += own.decode;
+    }
+  }
+  return {staying.denoise + turning.denoise, staying.decode + turning.decode};
+}
+
+/// The models of a request.
+struct Residents {
+  const ResidentModel& model;
+  const ResidentModel* refiner;
+  const DiffusionModel* refining() const { return refiner ? &refiner->model() : nullptr; }
 };
+
+Residents residents(const Model& model, const Model* refiner) {
+  const auto* first = dynamic_cast<const ResidentModel*>(&model);
+  const auto* second = dynamic_cast<const ResidentModel*>(refiner);
+  TT_REQUIRE(first && (second || !refiner), "engine", "the models must come from Engine::load");
+  return {*first, second};
+}
+
+/// throws kOutOfMemory where the pictures do not fit under the limit
+DecodeBands bands_for(const Residents& at, const TextToImageSettings& settings,
+                      uint64_t limit_bytes, const ModelCaches& caches) {
+  const uint64_t limit = limit_or_machine(limit_bytes);
+  if (!limit) return {};
+  const PictureSize size{.width_px = settings.width_px,
+                         .height_px = settings.height_px,
+                         .guidance = settings.guidance_scale > 1.0f,
+                         .batch = settings.batch_size,
+                         .encodes = settings.strength.has_value(),
+                         .reuse_threshold = settings.reuse_threshold};
+  // What the caches keep counts, too. The last model decodes.
+  const StageWeights weights =
+      weights_beside(at.model, at.refiner,
+                     caches.prompts.counters().bytes + at.model.adapter_counters().resident_bytes);
+  const DecodeBands bands = fitting_bands(at.model.meta().model, size, weights, limit);
+  return at.refiner ? fitting_bands(at.refiner->meta().model, size, weights, limit) : bands;
+}
 
 TextToImageRequest& drawing_of(TextToImageRequest& request) { return request; }
 TextToImageRequest& drawing_of(ImageToImageRequest& request) { return request.drawing; }
 TextToImageRequest& drawing_of(InpaintRequest& request) { return request.picture.drawing; }
 
+/// A request ready to run.
+struct Prepared {
+  Residents at;
+  TextToImageSettings settings;
+  AdapterSet adapters;
+  DecodeBands bands;
+};
+
 /// Checks a request of any kind and finds how its pictures fit into memory.
 template <typename Request>
 Prepared prepare(const Model& model, Request request, const Model* refiner,
-                 const EngineOptions& options) {
-  const auto* resident = dynamic_cast<const ResidentModel*>(&model);
-  const auto* second = dynamic_cast<const ResidentModel*>(refiner);
-  TT_REQUIRE(resident && (second || !refiner), "engine", "the models must come from Engine::load");
-  const DiffusionModel* refining = second ? &second->model() : nullptr;
+                 const EngineOptions& options, const ModelCaches& caches) {
+  const Residents at = residents(model, refiner);
   TextToImageRequest& drawing = drawing_of(request);
   drawing = with_tagged_adapters(std::move(drawing));
-  Prepared run{resident->model(),
-               refining,
-               resolve_settings(resident->model(), request, refining),
-               {},
-               adapters_of(resident->adapters(), drawing)};
-  const TextToImageSettings& settings = run.settings;
-  if (const uint64_t limit = limit_or_machine(options.memory_limit_bytes)) {
-    const PictureSize size{.width_px = settings.width_px,
-                           .height_px = settings.height_px,
-                           .guidance = settings.guidance_scale > 1.0f,
-                           .batch = settings.batch_size,
-                           .encodes = settings.strength.has_value(),
-                           .reuse_threshold = settings.reuse_threshold};
-    // The weights of both models stay; the last one decodes.
-    const uint64_t weights = resident->info().weight_bytes +
-                             resident->adapter_counters().resident_bytes +
-                             (second ? second->info().weight_bytes : 0);
-    run.bands = fitting_bands(resident->meta(), size, weights, limit);
-    if (second) run.bands = fitting_bands(second->meta(), size, weights, limit);
-  }
+  Prepared run{at,
+               resolve_settings(at.model.model(), request, at.refining()),
+               adapters_of(at.model.adapters(), drawing),
+               {}};
+  run.bands = bands_for(at, run.settings, options.memory_limit_bytes, caches);
   backend_for(Device::kCpu).use_threads(options.threads);
   return run;
 }
 
+class ResidentUpscaler final : public Upscaler {
+ public:
+  ResidentUpscaler(const std::filesystem::path& path, Device device)
+      : device_(device), network_(tintype::load_upscaler(path, device)) {
+    const auto& traits = network_->traits();
+    info_ = {.name = path.stem().string(),
+             .scale = static_cast<int>(traits.scale),
+             .receptive_field_px = static_cast<int>(traits.receptive_field),
+             .parameters = traits.parameters};
+  }
+  const UpscalerInfo& info() const override { return info_; }
+  const UpscalingNetwork& network() const { return *network_; }
+  Device device() const { return device_; }
+
+ private:
+  Device device_;
+  std::unique_ptr<UpscalingNetwork> network_;
+  UpscalerInfo info_;
+};
+
 }  // namespace
 
-Engine::Engine(const EngineOptions& options) : options_(options) {
+Engine::Engine(const EngineOptions& options)
+    : options_(options),
+      caches_(std::make_shared<ModelCaches>(options.prompt_cache_bytes)),
+      turns_(std::make_shared<PartsInTurn>()) {
   TT_REQUIRE(options.threads >= 0 && options.threads <= kMaxThreads, "threads", "must be in 0..",
              kMaxThreads, " (0: one per core), got ", options.threads);
   parse_device(options.device);
@@ -173,9 +284,10 @@ std::shared_ptr<const Model> Engine::load(const std::filesystem::path& path,
                                           const LoadOptions& options) const {
   const Device device = parse_device(options_.device);
   backend_for(Device::kCpu).use_threads(options_.threads);
-  return std::make_shared<ResidentModel>(CheckpointLayout::read(path, options), device,
-                                         options_.memory_limit_bytes, options_.adapter_budget_bytes,
-                                         context);
+  const std::string offload = checked_offload(options.offload);
+  return std::make_shared<ResidentModel>(
+      CheckpointLayout::read(path, options), device, offload,
+      Shared{options_.memory_limit_bytes, options_.adapter_budget_bytes, caches_, turns_}, context);
 }
 
 TextToImageResult Engine::text_to_image(const Model& model, const TextToImageRequest& request,
@@ -189,25 +301,26 @@ std::vector<TextToImageResult> Engine::text_to_images(const Model& model,
                                                       const TextToImageRequest& request,
                                                       const RunContext& context,
                                                       const Model* refiner) const {
-  const Prepared run = prepare(model, request, refiner, options_);
-  return tintype::text_to_images(run.model, run.settings, context, run.refiner, run.bands, run.adapters);
+  const Prepared run = prepare(model, request, refiner, options_, *caches_);
+  return tintype::text_to_images(run.at.model.model(), run.settings, context, run.at.refining(),
+                                 run.bands, run.adapters);
 }
 
 std::vector<TextToImageResult> Engine::image_to_images(const Model& model,
                                                        const ImageToImageRequest& request,
                                                        const RunContext& context,
                                                        const Model* refiner) const {
-  const Prepared run = prepare(model, request, refiner, options_);
-  return tintype::image_to_images(run.model, run.settings, request.image, context, run.refiner,
-                                  run.bands, run.adapters);
+  const Prepared run = prepare(model, request, refiner, options_, *caches_);
+  return tintype::image_to_images(run.at.model.model(), run.settings, request.image, context,
+                                  run.at.refining(), run.bands, run.adapters);
 }
 
 std::vector<TextToImageResult> Engine::inpaint(const Model& model, const InpaintRequest& request,
                                                const RunContext& context,
                                                const Model* refiner) const {
-  const Prepared run = prepare(model, request, refiner, options_);
-  return inpaint_images(run.model, run.settings, request.picture.image, request.mask, context,
-                        run.refiner, run.bands, run.adapters);
+  const Prepared run = prepare(model, request, refiner, options_, *caches_);
+  return inpaint_images(run.at.model.model(), run.settings, request.picture.image, request.mask,
+                        context, run.at.refining(), run.bands, run.adapters);
 }
 
 AdapterInfo Engine::load_adapter(const Model& model, const std::filesystem::path& file) const {
@@ -221,6 +334,41 @@ AdapterInfo Engine::load_adapter(const Model& model, const std::filesystem::path
   return info;
 }
 
+std::vector<TextToImageResult> Engine::hires_images(const Model& model, const HiresRequest& given,
+                                                    const RunContext& context,
+                                                    const Model* refiner) const {
+  const Residents at = residents(model, refiner);
+  HiresRequest request = given;
+  request.drawing = with_tagged_adapters(std::move(request.drawing));
+  const HiresSettings settings = resolve_settings(at.model.model(), request, at.refining());
+  const AdapterSet adapters = adapters_of(at.model.adapters(), request.drawing);
+  // The first pass draws the batch, the second its pictures one by one.
+  bands_for(at, settings.first, options_.memory_limit_bytes, *caches_);
+  const DecodeBands bands =
+      bands_for(at, settings_of_picture(settings.second, 0), options_.memory_limit_bytes, *caches_);
+  const auto network = [&](const Image& image) {
+    return upscale(*request.upscaler, image, request.upscale, context);
+  };
+  backend_for(Device::kCpu).use_threads(options_.threads);
+  return tintype::hires_images(at.model.model(), settings, network, context, at.refining(), bands,
+                               adapters);
+}
+
+std::vector<CacheCounters> Engine::caches() const { return {caches_->prompts.counters()}; }
+
+std::shared_ptr<const Upscaler> Engine::load_upscaler(const std::filesystem::path& path) const {
+  backend_for(Device::kCpu).use_threads(options_.threads);
+  return std::make_shared<ResidentUpscaler>(path, parse_device(options_.device));
+}
+
+Image Engine::upscale(const Upscaler& upscaler, const Image& image, const UpscaleOptions& options,
+                      const RunContext& context) const {
+  const auto* resident = dynamic_cast<const ResidentUpscaler*>(&upscaler);
+  TT_REQUIRE(resident, "upscale", "the upscaler must come from Engine::load_upscaler");
+  backend_for(Device::kCpu).use_threads(options_.threads);
+  return tintype::upscale(resident->network(), resident->device(), image, options, context);
+}
+
 MachineSpeed Engine::measure_machine() const { return tintype::measure_machine(options_.threads); }
 
 PartTimes Engine::measure_part(const Model& model, const MeasureRequest& request,
@@ -230,6 +378,8 @@ PartTimes Engine::measure_part(const Model& model, const MeasureRequest& request
   backend_for(Device::kCpu).use_threads(options_.threads);
   return profile_part(resident->model(), request, context);
 }
+
+std::vector<std::string> offload_names() { return {kNone, kSequential}; }
 
 ModelInfo inspect(const std::filesystem::path& path, const LoadOptions& options) {
   const CheckpointLayout layout = CheckpointLayout::read(path, options);

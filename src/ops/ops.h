@@ -60,7 +60,8 @@ Tensor group_moments(const Tensor& x, int groups);
 Tensor group_norm(const Tensor& x, const GroupNormOptions& options, const Tensor& weight,
                   const Tensor& bias);
 
-/// silu: x*sigmoid(x); gelu: exact (erf); quick_gelu: x*sigmoid(1.702x)
+/// silu: x*sigmoid(x); gelu: exact (erf); quick_gelu: x*sigmoid(1.702x);
+/// leaky_relu: x where positive, else 0.2x
 Tensor activation(const Tensor& x, Activation activation);
 
 /// x [..., 2C] -> x[..., :C] * gelu(x[..., C:]).  source  Shazeer 2020, arXiv:2002.05202

@@ -1,5 +1,7 @@
 #include "pipelines/diffusion_model.h"
 
+#include <atomic>
+
 #include "base/check.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -12,6 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kLatentRgbFile = "latent_rgb.json";
 constexpr int64_t kSizeTimeIds = 6;   // original, crop, target: height and width each
 constexpr int64_t kScoreTimeIds = 5;  // original, crop, aesthetic score
 
@@ -131,6 +134,11 @@ void require_fit(const DiffusionModel& m) {
              network.added_width, " and the text encoder pools ", m.pooled_width());
 }
 
+uint64_t next_model_id() {
+  static std::atomic<uint64_t> next{1};
+  return next.fetch_add(1, std::memory_order_relaxed);
+}
+
 void apply_profile(CheckpointLayout& layout, const std::string& text) {
   const ProfileChoice choice = ProfileChoice::parse(text);
   const auto apply = [&](Component& component) {
@@ -160,6 +168,8 @@ CheckpointLayout read_folder(const fs::path& path, const LoadOptions& options) {
       .codec = locate(index, path, "vae"),
       .schedule = NoiseScheduleConfig::from_json(JsonObject(schedule, schedule_path.string())),
       .schedule_json = schedule};
+  if (const fs::path map = path / "vae" / kLatentRgbFile; fs::exists(map))
+    layout.latent_rgb = read_json_file(map, 1u << 20);
   if (const std::string& used = layout.schedule.class_name; !has_sampler_for_class(used))
     layout.note = cat("its scheduler class ", used.empty() ? "(absent)" : printable(used, 80),
                       " is none of ours: name a sampler to draw with it");
@@ -226,7 +236,8 @@ DiffusionModel DiffusionModel::load(const CheckpointLayout& layout, Device devic
                        .codec = nullptr,
                        .schedule = layout.schedule,
                        .profile = layout.profile,
-                       .default_reuse_threshold = reuse_threshold(layout.network.profile)};
+                       .default_reuse_threshold = reuse_threshold(layout.network.profile),
+                       .id = next_model_id()};
   context.report(Stage::kLoad, ++done, parts);
   for (const CheckpointLayout::TextTower& tower : layout.text_towers) {
     model.text_towers.push_back(
@@ -238,6 +249,41 @@ DiffusionModel DiffusionModel::load(const CheckpointLayout& layout, Device devic
   model.codec = load_latent_codec(layout.codec, device);
   context.report(Stage::kLoad, parts, parts);
   require_fit(model);
+  const LatentCodec::Traits& latent = model.codec->traits();
+  model.latent_rgb =
+      layout.latent_rgb
+          ? LatentRgb::from_json(
+                JsonObject(*layout.latent_rgb, cat(layout.name, " (", kLatentRgbFile, ")")),
+                latent.latent_channels)
+          : known_latent_rgb(latent);
+  return model;
+}
+
+DiffusionModel DiffusionModel::load_in_turn(const CheckpointLayout& layout,
+                                            const DiffusionModel& shapes, Device device,
+                                            const std::shared_ptr<PartsInTurn>& turns) {
+  if (layout.packed) layout.packed->verify();
+  const auto turn = [&] {
+    return TurnOfPart{turns, std::make_shared<PartsInTurn::Group>(), device};
+  };
+  DiffusionModel model{
+      .name = shapes.name,
+      .device = device,
+      .traits = shapes.traits,
+      .text_towers = {},
+      .network = denoising_network_in_turn(turn(), layout.network, *shapes.network),
+      .codec = latent_codec_in_turn(turn(), layout.codec, *shapes.codec),
+      .schedule = shapes.schedule,
+      .profile = shapes.profile,
+      .latent_rgb = shapes.latent_rgb,
+      .default_reuse_threshold = shapes.default_reuse_threshold,
+      .id = next_model_id()};
+  const TurnOfPart together = turn();
+  for (size_t i = 0; i < layout.text_towers.size(); ++i)
+    model.text_towers.push_back({layout.text_towers[i].tokenizer,
+                                 text_encoder_in_turn(together, layout.text_towers[i].encoder,
+                                                      *shapes.text_towers[i].encoder),
+                                 layout.text_towers[i].encoder.name});
   return model;
 }
 

@@ -4,10 +4,14 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "models/in_turn.h"
+#include "models/latent_rgb.h"
 #include "models/registry.h"
+#include "pipelines/model_caches.h"
 #include "samplers/diffusion/sampler.h"
 #include "tintype/engine.h"
 #include "tokenizers/clip_tokenizer.h"
@@ -48,6 +52,8 @@ struct CheckpointLayout {
   NoiseScheduleConfig schedule;
   Json schedule_json;             ///< what `schedule` was read from
   std::string profile = "exact";  ///< as LoadOptions::profile, in its shortest form
+  /// vae/latent_rgb.json, where the checkpoint brings its own map for previews.
+  std::optional<Json> latent_rgb = {};
   std::shared_ptr<const PackedFile> packed = nullptr;  ///< the file, when it is in packed form
 
   /// A folder, a packed model, or a single file with the options that it needs.
@@ -72,13 +78,23 @@ struct DiffusionModel {
   std::unique_ptr<LatentCodec> codec;
   NoiseScheduleConfig schedule;
   std::string profile = "exact";  ///< see CheckpointLayout
+  /// For previews: the checkpoint's own map, or its latent space's; none: fitted when needed.
+  std::optional<LatentRgb> latent_rgb = {};
   /// What TextToImageRequest::reuse_threshold is when a request leaves it open.
   float default_reuse_threshold = 0;
+
+  uint64_t id = 0;  ///< no other model of this process has it: for the keys of caches
+  std::shared_ptr<ModelCaches> caches = nullptr;  ///< the engine's; null: nothing is kept
 
   /// Loads every part to `device` and checks that they fit each other.
   /// throws kNotFound, kCorruptFile, kUnsupported, kOutOfMemory, kCancelled
   static DiffusionModel load(const CheckpointLayout& layout, Device device,
                              const RunContext& context);
+
+  /// The same with parts that are loaded when they are called (models/in_turn.h). `shapes` is the
+  /// layout loaded to Device::kMeta, which checked it.
+  static DiffusionModel load_in_turn(const CheckpointLayout& layout, const DiffusionModel& shapes,
+                                     Device device, const std::shared_ptr<PartsInTurn>& turns);
 
   int default_width_px() const;
   int default_height_px() const;

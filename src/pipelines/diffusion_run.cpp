@@ -6,6 +6,7 @@
 #include "backend/registry.h"
 #include "ops/ops.h"
 #include "pipelines/network_calls.h"
+#include "pipelines/previewer.h"
 #include "pipelines/request_adapters.h"
 #include "pipelines/resolve_settings.h"
 
@@ -175,6 +176,7 @@ Tensor DiffusionRun::denoise(Tensor latents, const KnownRegion* known) {
     const Tensor extra =
         sees_mask ? ops::to_device(known->extra_channels, part.model.device) : Tensor();
     NetworkCalls network(part.model, settings_);
+    const Previewer previewer(part.model, context_);
     for (int i = part.first; i < part.last; ++i) {
       Stopwatch step;
       Tensor input = part.sampler->scale_model_input(latents, i);
@@ -184,7 +186,12 @@ Tensor DiffusionRun::denoise(Tensor latents, const KnownRegion* known) {
       latents = part.sampler->step(prediction, i, latents, noise);
       if (known && !sees_mask) latents = with_known(latents, *known, level_after(p, i));
       timings_.step_s.push_back(step.lap());
-      context_.report(Stage::kDenoise, ++done, calls);
+      previewer.show({.input = input,
+                      .prediction = prediction,
+                      .timestep = timestep,
+                      .done = ++done,
+                      .calls = calls});
+      context_.report(Stage::kDenoise, done, calls);
     }
     settings_.unguided_calls += network.unguided();
     for (size_t i = 0; i < reused_.size(); ++i) reused_[i] += network.reused(i);

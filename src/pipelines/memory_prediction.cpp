@@ -80,28 +80,41 @@ MemoryPrediction predict_memory(const DiffusionModel& meta, const PictureSize& s
   return prediction;
 }
 
-DecodeBands fitting_bands(const DiffusionModel& meta, PictureSize size, uint64_t weight_bytes,
+StageWeights stage_weights(const MetaModel& meta, bool in_turn) {
+  if (!in_turn) return {meta.weight_bytes, meta.weight_bytes};
+  uint64_t text = 0;
+  for (const PackedPart& tower : meta.text_towers) text += tower.bytes;
+  return {std::max(text, meta.network.bytes), meta.codec.bytes};
+}
+
+DecodeBands fitting_bands(const DiffusionModel& meta, PictureSize size, const StageWeights& weights,
                           uint64_t limit_bytes) {
-  const auto fits = [&](uint64_t bytes) { return weight_bytes + bytes <= limit_bytes; };
+  const auto denoises = [&](const MemoryPrediction& p) {
+    return weights.denoise + p.denoise_bytes <= limit_bytes &&
+           weights.decode + p.encode_bytes <= limit_bytes;
+  };
+  const auto decodes = [&](uint64_t bytes) { return weights.decode + bytes <= limit_bytes; };
   const auto& codec = meta.codec->traits();
   MemoryPrediction least = predict_memory(meta, size);
-  if (fits(least.peak_bytes())) return {};
+  if (denoises(least) && decodes(least.decode_bytes)) return {};
   // A level more in bands costs more time than smaller bands do.
-  for (int64_t whole = codec.levels - 1;
-       whole >= 0 && fits(std::max(least.denoise_bytes, least.encode_bytes)); --whole) {
+  for (int64_t whole = codec.levels - 1; whole >= 0 && denoises(least); --whole) {
     int64_t rows = size.height_px / codec.factor << std::max<int64_t>(whole - 1, 0);
     for (rows /= 2; rows >= kLeastBandRows; rows /= 2) {
       size.decode_bands = {.whole_levels = whole, .rows = rows};
       const uint64_t bytes = predict_decode(meta, size);
-      if (fits(bytes)) return size.decode_bands;
+      if (decodes(bytes)) return size.decode_bands;
       least.decode_bytes = std::min(least.decode_bytes, bytes);
     }
   }
+  const uint64_t drawing = weights.denoise + least.denoise_bytes;
+  const uint64_t decoding = weights.decode + least.decode_bytes;
   fail(ErrorKind::kOutOfMemory, "memory limit",
        size.batch > 1 ? cat("a batch of ", size.batch, " pictures of ") : "a picture of ",
        size.width_px, "x", size.height_px, " takes at least ",
-       (weight_bytes + least.peak_bytes()) / kMegabyte, " MB, of which weights ",
-       weight_bytes / kMegabyte, " MB; the limit is ", limit_bytes / kMegabyte, " MB");
+       std::max(drawing, decoding) / kMegabyte, " MB, of which weights ",
+       (drawing > decoding ? weights.denoise : weights.decode) / kMegabyte, " MB; the limit is ",
+       limit_bytes / kMegabyte, " MB");
 }
 
 }  // namespace tintype

@@ -30,9 +30,14 @@ struct MemoryPrediction {
 /// `meta` must have been loaded to Device::kMeta.
 MemoryPrediction predict_memory(const DiffusionModel& meta, const PictureSize& size);
 
-/// The fewest and largest bands in which the picture can be decoded beside `weight_bytes` under
+/// Bytes that are in memory beside what a stage needs for itself.
+struct StageWeights {
+  uint64_t denoise = 0, decode = 0;
+};
+
+/// The fewest and largest bands in which the picture can be decoded beside `weights` under
 /// `limit_bytes`; no rows where it need not be cut. throws kOutOfMemory saying what the least is
-DecodeBands fitting_bands(const DiffusionModel& meta, PictureSize size, uint64_t weight_bytes,
+DecodeBands fitting_bands(const DiffusionModel& meta, PictureSize size, const StageWeights& weights,
                           uint64_t limit_bytes);
 
 /// What the plan makes of one component's weights.
@@ -48,6 +53,10 @@ struct MetaModel {
   std::vector<PackedPart> text_towers = {};
   PackedPart network = {}, codec = {};
 };
+/// The weights that a stage meets: all of them, or when parts are loaded in turn the larger group
+/// of each stage.
+StageWeights stage_weights(const MetaModel& meta, bool in_turn);
+
 MetaModel load_meta_model(const CheckpointLayout& layout);
 
 }  // namespace tintype

@@ -82,6 +82,8 @@ CheckpointLayout read_packed_layout(const fs::path& path) {
                           .packed = file};
   layout.traits.zero_absent_negative =
       model.boolean("zero_absent_negative", layout.traits.zero_absent_negative);
+  if (const auto map = model.json().find("latent_rgb"); map != model.json().end())
+    layout.latent_rgb = *map;
   for (size_t i = 0; i < towers; ++i)
     layout.text_towers.push_back(
         {ClipTokenizer::from_files(clip_files_from_json(
@@ -110,13 +112,15 @@ uint64_t write_packed(const CheckpointLayout& given, const fs::path& file,
   prepare(layout.network);
   prepare(layout.codec);
   DiffusionModel::load(layout, Device::kMeta, context);
-  return writer.finish({{"profile", layout.profile},
-                        {"pipeline", layout.traits.class_name},
-                        {"zero_absent_negative", layout.traits.zero_absent_negative},
-                        {"schedule", layout.schedule_json},
-                        {"tokenizers", std::move(tokenizers)},
-                        {"source", layout.kind},
-                        {"note", layout.note}});
+  Json description = {{"profile", layout.profile},
+                      {"pipeline", layout.traits.class_name},
+                      {"zero_absent_negative", layout.traits.zero_absent_negative},
+                      {"schedule", layout.schedule_json},
+                      {"tokenizers", std::move(tokenizers)},
+                      {"source", layout.kind},
+                      {"note", layout.note}};
+  if (layout.latent_rgb) description["latent_rgb"] = *layout.latent_rgb;
+  return writer.finish(description);
 }
 
 }  // namespace tintype

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "caches/key_writer.h"
 #include "ops/ops.h"
 #include "prompts/prompt_syntax.h"
 #include "prompts/prompt_weights.h"
@@ -53,6 +54,29 @@ TextFeatures encode_windows(const DiffusionModel::TextTower& tower, const Prompt
   features.hidden = join_windows(features.hidden);
   if (features.pooled.defined()) features.pooled = features.pooled.slice(0, 1);
   return features;
+}
+
+/// Everything that encode_windows looks at. Of the text its tokens, so that texts that mean the
+/// same to the encoder are one; of textual inversions the numbers, since files change.
+std::string cache_key(uint64_t model_id, size_t tower, const PromptWindows& windows,
+                      const TextOptions& options, PromptSyntax syntax) {
+  KeyWriter key;
+  key.add(model_id).add(tower).add(options.skipped_layers).add(options.final_layer_norm);
+  const std::vector<int32_t> ids = windows.all_ids();
+  key.add(windows.windows.size()).add(std::span<const int32_t>(ids));
+  const bool weighted = windows.weighted();
+  key.add(weighted);
+  if (weighted) {
+    const std::vector<float> weights = windows.all_weights();
+    key.add(syntax == PromptSyntax::kComfy).add(std::span<const float>(weights));
+  }
+  for (const TokenOverride& one : options.overrides)
+    key.add(one.row).add(one.position).add(one.vector);
+  return key.take();
+}
+
+uint64_t bytes_of(const TextFeatures& features) {
+  return features.hidden.nbytes() + (features.pooled.defined() ? features.pooled.nbytes() : 0);
 }
 
 /// Joins a tower's features to those before it: along the width; pooled ones where a tower has
@@ -126,7 +150,8 @@ class TextsEncoder {
         embeddings_(embeddings),
         syntax_(parse_prompt_syntax(settings.prompt_syntax)),
         guided_(settings.guidance_scale > 1.0f),
-        network_adapters_(adapter_view(adapters, kNetwork)) {
+        network_adapters_(adapter_view(adapters, kNetwork)),
+        adapter_key_(text_key(adapters)) {
     for (const DiffusionModel::TextTower& tower : model.text_towers)
       tower_adapters_.push_back(adapter_view(adapters, tower.name));
   }
@@ -175,12 +200,18 @@ class TextsEncoder {
     const DiffusionModel::TextTower& t = model_.text_towers[tower];
     pad_to_count(windows, count, t.tokenizer);
     const std::vector<TokenOverride> overrides = overrides_of(windows, embeddings_of(tower));
-    return encode_windows(t, windows,
-                          {.skipped_layers = model_.traits.skipped_text_layers + clip_skip,
-                           .final_layer_norm = model_.traits.final_layer_norm,
-                           .overrides = overrides,
-                           .adapters = tower_adapters_[tower].get()},
-                          syntax_, model_.device);
+    const TextOptions options{.skipped_layers = model_.traits.skipped_text_layers + clip_skip,
+                              .final_layer_norm = model_.traits.final_layer_norm,
+                              .overrides = overrides,
+                              .adapters = tower_adapters_[tower].get()};
+    const auto encode = [&] { return encode_windows(t, windows, options, syntax_, model_.device); };
+    if (!model_.caches) return encode();
+    const std::string key = cache_key(model_.id, tower, windows, options, syntax_) + adapter_key_;
+    return *model_.caches->prompts.find_or_make(key, [&] {
+      TextFeatures features = encode();
+      const uint64_t bytes = bytes_of(features) + key.size();
+      return std::pair(std::move(features), bytes);
+    });
   }
 
   Conditioning with_time_ids(const TextFeatures& features) const {
@@ -204,6 +235,7 @@ class TextsEncoder {
   bool truncated_ = false;
   std::shared_ptr<const nn::AdapterView> network_adapters_;
   std::vector<std::shared_ptr<const nn::AdapterView>> tower_adapters_;
+  std::string adapter_key_;  ///< of the towers' adapters, in keys of the cache
 };
 
 }  // namespace

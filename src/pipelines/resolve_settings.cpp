@@ -121,8 +121,16 @@ TextToImageSettings resolve_drawing(const DiffusionModel& model, const TextToIma
   s.negative_prompt = request.negative_prompt;
   s.prompt_2 = request.prompt_2;
   s.negative_prompt_2 = request.negative_prompt_2;
-  s.width_px = checked_side("width", request.width_px, model.default_width_px(), factor);
-  s.height_px = checked_side("height", request.height_px, model.default_height_px(), factor);
+  TT_REQUIRE(request.size_scale >= 0.1 && request.size_scale <= 8, "size_scale",
+             "must be in 0.1..8, got ", request.size_scale);
+  const auto own_side = [&](int side) {
+    if (request.size_scale == 1) return side;
+    const auto multiple = static_cast<int>(4 * factor);  // what the networks halve stays whole
+    return std::max(multiple, static_cast<int>(side * request.size_scale) / multiple * multiple);
+  };
+  s.width_px = checked_side("width", request.width_px, own_side(model.default_width_px()), factor);
+  s.height_px =
+      checked_side("height", request.height_px, own_side(model.default_height_px()), factor);
   s.steps = request.steps.value_or(std::min(kDefaultSteps, model.schedule.num_train_timesteps));
   TT_REQUIRE(s.steps >= 1 && s.steps <= model.schedule.num_train_timesteps, "steps",
              "must be in 1..", model.schedule.num_train_timesteps,

@@ -113,6 +113,10 @@ std::string parameters_text(const TextToImageSettings& s) {
                               ", Variation seed strength: ", s.variation_strength)
                         : "",
                     s.strength ? cat(", Denoising strength: ", *s.strength) : "",
+                    s.hires_scale > 0
+                        ? cat(", Hires upscale: ", s.hires_scale, ", Hires upscaler: ",
+                              quoted(s.hires_upscaler.empty() ? s.hires_method : s.hires_upscaler))
+                        : "",
                     s.profile == kExact ? "" : cat(", Profile: ", quoted(s.profile)),
                     s.reuse_threshold > 0 ? cat(", Reuse threshold: ", s.reuse_threshold) : "",
                     s.guidance_interval.everywhere()
@@ -154,6 +158,11 @@ std::string settings_json(const TextToImageSettings& s) {
     json["variation_strength"] = s.variation_strength;
   }
   if (s.strength) json["strength"] = *s.strength;
+  if (s.hires_scale > 0) {
+    json["hires_scale"] = s.hires_scale;
+    json["hires_method"] = s.hires_method;
+    if (!s.hires_upscaler.empty()) json["hires_upscaler"] = s.hires_upscaler;
+  }
   if (!s.refiner_name.empty()) {
     json["refiner"] = s.refiner_name;
     json["refiner_sampler"] = s.refiner_sampler;

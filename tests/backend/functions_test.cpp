@@ -20,6 +20,8 @@ double exact(double x, Activation kind) {
       return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
     case Activation::kQuickGelu:
       return x / (1.0 + std::exp(-1.702 * x));
+    case Activation::kLeakyRelu:
+      return x > 0 ? x : 0.2 * x;
   }
   return 0;
 }
@@ -28,7 +30,8 @@ TEST(Functions, ActivationsAreAccurateOverTheirWholeRange) {
   std::vector<float> x, y;
   for (double v = -120.0; v <= 120.0; v += 0.00137) x.push_back(static_cast<float>(v));
   y.resize(x.size());
-  for (const Activation kind : {Activation::kSilu, Activation::kGelu, Activation::kQuickGelu}) {
+  for (const Activation kind :
+       {Activation::kSilu, Activation::kGelu, Activation::kQuickGelu, Activation::kLeakyRelu}) {
     activate(x.data(), static_cast<int64_t>(x.size()), kind, y.data());
     for (size_t i = 0; i < x.size(); ++i) {
       const double expected = exact(x[i], kind);

@@ -342,7 +342,8 @@ void add_normalisations(std::vector<OpCase>& cases) {
 
 void add_elementwise(std::vector<OpCase>& cases) {
   for (const int64_t n : {0, 1, 7, 64, 1000, 40001}) {
-    for (const Activation kind : {Activation::kSilu, Activation::kGelu, Activation::kQuickGelu})
+    for (const Activation kind :
+         {Activation::kSilu, Activation::kGelu, Activation::kQuickGelu, Activation::kLeakyRelu})
       cases.push_back({"activation", cat(to_string(kind), " [", n, "]"), [n, kind](Device d) {
                          const Tensor x = random_tensor(Shape{n}, 1, d);
                          // Twelve times wider than [-1,1): the tails matter as much as the middle.

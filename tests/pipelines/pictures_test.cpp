@@ -238,10 +238,10 @@ TEST_P(Pipeline, BandsFitALimitAndShowNoSeams) {
   PictureSize size{.width_px = model_.default_width_px(),
                    .height_px = model_.default_height_px() * 4};
   const MemoryPrediction whole = predict_memory(meta.model, size);
-  EXPECT_EQ(fitting_bands(meta.model, size, 1000, 1000 + whole.peak_bytes()).rows, 0);
-  EXPECT_THROW(fitting_bands(meta.model, size, 1000, 1500), Error);
+  EXPECT_EQ(fitting_bands(meta.model, size, {1000, 1000}, 1000 + whole.peak_bytes()).rows, 0);
+  EXPECT_THROW(fitting_bands(meta.model, size, {1000, 1000}, 1500), Error);
   if (whole.denoise_bytes >= whole.decode_bytes) return;  // bands would not help
-  size.decode_bands = fitting_bands(meta.model, size, 1000, 1000 + whole.decode_bytes - 1);
+  size.decode_bands = fitting_bands(meta.model, size, {1000, 1000}, 1000 + whole.decode_bytes - 1);
   ASSERT_GT(size.decode_bands.rows, 0);
   EXPECT_LT(predict_memory(meta.model, size).decode_bytes, whole.decode_bytes);
 

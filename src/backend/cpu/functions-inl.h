@@ -87,6 +87,8 @@ HWY_INLINE V Activate(D d, V x, Activation activation) {
       return Gelu(d, x);
     case Activation::kQuickGelu:
       return hn::Mul(x, Sigmoid(d, hn::Mul(x, hn::Set(d, 1.702f))));
+    case Activation::kLeakyRelu:
+      return hn::Max(x, hn::Mul(x, hn::Set(d, 0.2f)));
   }
   return x;
 }

@@ -21,6 +21,8 @@ double activate(double x, Activation activation) {
       return 0.5 * x * (1.0 + std::erf(x / std::sqrt(2.0)));
     case Activation::kQuickGelu:
       return x / (1.0 + std::exp(-1.702 * x));
+    case Activation::kLeakyRelu:
+      return x > 0 ? x : 0.2 * x;
   }
   return x;
 }
