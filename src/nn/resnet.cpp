@@ -13,16 +13,18 @@ ResnetBlock2D::ResnetBlock2D(const WeightScope& w, const Options& o)
     conv_shortcut_.emplace(w / "conv_shortcut", o.in_channels, o.out_channels, 1, same_padding(0));
 }
 
-Tensor ResnetBlock2D::forward(const Tensor& x, const Tensor* activated_temb, BandMoments* bands,
+Tensor ResnetBlock2D::forward(Tensor x, const Tensor* activated_temb, BandMoments* bands,
                               const AdapterView* adapters) const {
   std::optional<Tensor> temb;
   if (time_emb_proj_) temb = time_emb_proj_->forward(*activated_temb, {.adapters = adapters});
+  // First, so that a decoder's largest activation, x, is given up before the convolutions.
+  const Tensor shortcut = conv_shortcut_ ? conv_shortcut_->forward(x, {.adapters = adapters}) : x;
   Tensor h = norm1_.forward(
       x, {.activation = activation_, .bands = bands, .consumer = conv1_.input_format(adapters)});
+  x = {};
   h = conv1_.forward(h, {.image_bias = temb ? &*temb : nullptr, .adapters = adapters});
   h = norm2_.forward(
       h, {.activation = activation_, .bands = bands, .consumer = conv2_.input_format(adapters)});
-  const Tensor shortcut = conv_shortcut_ ? conv_shortcut_->forward(x, {.adapters = adapters}) : x;
   return conv2_.forward(h, {.residual = &shortcut, .adapters = adapters});
 }
 

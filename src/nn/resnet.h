@@ -24,7 +24,7 @@ class ResnetBlock2D {
   /// x [B,H,W,Cin] -> [B,H,W,Cout]. `activated_temb` [B,temb] is the time embedding after the
   /// activation, which all blocks share; null in autoencoders.
   /// `bands` as in GroupNorm.
-  Tensor forward(const Tensor& x, const Tensor* activated_temb = nullptr,
+  Tensor forward(Tensor x, const Tensor* activated_temb = nullptr,
                  BandMoments* bands = nullptr, const AdapterView* adapters = nullptr) const;
 
  private:

@@ -177,7 +177,7 @@ Tensor AutoencoderKl::Decoder::level(size_t i, Tensor h, nn::BandMoments* bands,
     nn::trace(trace, cat("decoder.up_blocks.", i - 1), h);
   }
   for (const nn::ResnetBlock2D& resnet : up_blocks[i].resnets) {
-    h = resnet.forward(h, nullptr, bands);
+    h = resnet.forward(std::move(h), nullptr, bands);
     if (bands && bands->enough()) return {};
   }
   if (i + 1 == up_blocks.size()) nn::trace(trace, cat("decoder.up_blocks.", i), h);
