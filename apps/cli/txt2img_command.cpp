@@ -77,6 +77,7 @@ struct Outcome {
   std::vector<TextToImageResult> results;
   double load_s = 0, save_s = 0, total_s = 0;
   std::vector<CacheCounters> caches = {};
+  std::string offload = {};
 };
 
 OrderedJson picture_json(const TextToImageResult& result) {
@@ -104,6 +105,7 @@ OrderedJson outcome_json(const Outcome& outcome) {
   if (outcome.results.size() > 1)
     for (const TextToImageResult& result : outcome.results)
       object["pictures"].push_back(picture_json(result));
+  object["offload"] = outcome.offload;
   for (const CacheCounters& cache : outcome.caches)
     object["caches"][cache.name] = cache_json(cache);
   object["peak_memory_bytes"] = peak_memory_bytes();
@@ -238,6 +240,7 @@ void run_txt2img(Txt2ImgOptions options) {
   }
   if (!options.grid.empty()) save_grid(options, outcome);
   outcome.caches = engine.caches();
+  outcome.offload = model->info().offload;
   outcome.total_s = seconds_since(start);
   bar.clear();
   if (outcome.results.front().settings.prompt_truncated)
