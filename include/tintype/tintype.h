@@ -7,6 +7,7 @@
 #include "tintype/image.h"
 #include "tintype/image_to_image.h"
 #include "tintype/inpaint.h"
+#include "tintype/mask_options.h"
 #include "tintype/measure.h"
 #include "tintype/prompt.h"
 #include "tintype/run_context.h"

@@ -6,6 +6,8 @@
 
 #include "backend/registry.h"
 #include "base/process_memory.h"
+#include "pipelines/image_to_image.h"
+#include "pipelines/inpaint.h"
 #include "pipelines/memory_prediction.h"
 #include "pipelines/op_profile.h"
 #include "pipelines/packed_layout.h"
@@ -98,6 +100,42 @@ ResidentModel::ResidentModel(const CheckpointLayout& layout, Device device,
         return DiffusionModel::load(layout, device, context);
       }()) {}
 
+/// A request ready to run.
+struct Prepared {
+  const DiffusionModel& model;
+  const DiffusionModel* refiner;
+  TextToImageSettings settings;
+  DecodeBands bands;
+};
+
+/// Checks a request of any kind and finds how its pictures fit into memory.
+template <typename Request>
+Prepared prepare(const Model& model, const Request& request, const Model* refiner,
+                 const EngineOptions& options) {
+  const auto* resident = dynamic_cast<const ResidentModel*>(&model);
+  const auto* second = dynamic_cast<const ResidentModel*>(refiner);
+  TT_REQUIRE(resident && (second || !refiner), "engine", "the models must come from Engine::load");
+  const DiffusionModel* refining = second ? &second->model() : nullptr;
+  Prepared run{
+      resident->model(), refining, resolve_settings(resident->model(), request, refining), {}};
+  const TextToImageSettings& settings = run.settings;
+  if (const uint64_t limit = limit_or_machine(options.memory_limit_bytes)) {
+    const PictureSize size{.width_px = settings.width_px,
+                           .height_px = settings.height_px,
+                           .guidance = settings.guidance_scale > 1.0f,
+                           .batch = settings.batch_size,
+                           .encodes = settings.strength.has_value(),
+                           .reuse_threshold = settings.reuse_threshold};
+    // The weights of both models stay; the last one decodes.
+    const uint64_t weights =
+        resident->info().weight_bytes + (second ? second->info().weight_bytes : 0);
+    run.bands = fitting_bands(resident->meta(), size, weights, limit);
+    if (second) run.bands = fitting_bands(second->meta(), size, weights, limit);
+  }
+  backend_for(Device::kCpu).use_threads(options.threads);
+  return run;
+}
+
 }  // namespace
 
 Engine::Engine(const EngineOptions& options) : options_(options) {
@@ -128,27 +166,25 @@ std::vector<TextToImageResult> Engine::text_to_images(const Model& model,
                                                       const TextToImageRequest& request,
                                                       const RunContext& context,
                                                       const Model* refiner) const {
-  const auto* resident = dynamic_cast<const ResidentModel*>(&model);
-  const auto* second = dynamic_cast<const ResidentModel*>(refiner);
-  TT_REQUIRE(resident && (second || !refiner), "text_to_image",
-             "the models must come from Engine::load");
-  const DiffusionModel* refining = second ? &second->model() : nullptr;
-  const TextToImageSettings settings = resolve_settings(resident->model(), request, refining);
-  DecodeBands bands;
-  if (const uint64_t limit = limit_or_machine(options_.memory_limit_bytes)) {
-    const PictureSize size{.width_px = settings.width_px,
-                           .height_px = settings.height_px,
-                           .guidance = settings.guidance_scale > 1.0f,
-                           .batch = settings.batch_size,
-                           .reuse_threshold = settings.reuse_threshold};
-    // The weights of both models stay; the last one decodes.
-    const uint64_t weights =
-        resident->info().weight_bytes + (second ? second->info().weight_bytes : 0);
-    bands = fitting_bands(resident->meta(), size, weights, limit);
-    if (second) bands = fitting_bands(second->meta(), size, weights, limit);
-  }
-  backend_for(Device::kCpu).use_threads(options_.threads);
-  return tintype::text_to_images(resident->model(), settings, context, refining, bands);
+  const Prepared run = prepare(model, request, refiner, options_);
+  return tintype::text_to_images(run.model, run.settings, context, run.refiner, run.bands);
+}
+
+std::vector<TextToImageResult> Engine::image_to_images(const Model& model,
+                                                       const ImageToImageRequest& request,
+                                                       const RunContext& context,
+                                                       const Model* refiner) const {
+  const Prepared run = prepare(model, request, refiner, options_);
+  return tintype::image_to_images(run.model, run.settings, request.image, context, run.refiner,
+                                  run.bands);
+}
+
+std::vector<TextToImageResult> Engine::inpaint(const Model& model, const InpaintRequest& request,
+                                               const RunContext& context,
+                                               const Model* refiner) const {
+  const Prepared run = prepare(model, request, refiner, options_);
+  return inpaint_images(run.model, run.settings, request.picture.image, request.mask, context,
+                        run.refiner, run.bands);
 }
 
 MachineSpeed Engine::measure_machine() const { return tintype::measure_machine(options_.threads); }
