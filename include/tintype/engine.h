@@ -13,6 +13,8 @@
 #include "tintype/error.h"
 #include "tintype/hires.h"
 #include "tintype/image.h"
+#include "tintype/image_to_image.h"
+#include "tintype/inpaint.h"
 #include "tintype/measure.h"
 #include "tintype/run_context.h"
 #include "tintype/text_to_image.h"
@@ -121,6 +123,16 @@ class Engine {
                                                 const TextToImageRequest& request,
                                                 const RunContext& context = {},
                                                 const Model* refiner = nullptr) const;
+
+  /// Pictures from a picture and a prompt, or a part of a picture drawn anew;
+  /// drawing.batch_size of them. throws as text_to_image
+  std::vector<TextToImageResult> image_to_images(const Model& model,
+                                                 const ImageToImageRequest& request,
+                                                 const RunContext& context = {},
+                                                 const Model* refiner = nullptr) const;
+  std::vector<TextToImageResult> inpaint(const Model& model, const InpaintRequest& request,
+                                         const RunContext& context = {},
+                                         const Model* refiner = nullptr) const;
 
   /// Reads an upscaler of the ESRGAN family: a safetensors file.
   /// throws kNotFound, kCorruptFile, kUnsupported

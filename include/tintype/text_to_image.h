@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tintype/image.h"
+#include "tintype/mask_options.h"
 
 namespace tintype {
 
@@ -127,6 +128,9 @@ struct TextToImageSettings {
   double hires_scale = 0;
   std::string hires_method, hires_upscaler;
   ResizeMode resize = ResizeMode::kFit;
+  std::optional<MaskOptions> inpaint;  ///< unset: the whole picture is drawn
+  bool keeps_size =
+      false;  ///< of inpainting: the result has the picture's size, not width and height
   bool prompt_truncated = false;  ///< the prompt was longer than the encoder's window
   /// Why files of the embeddings' folder whose name may stand in a prompt were left out.
   std::vector<std::string> skipped_embeddings;

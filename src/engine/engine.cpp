@@ -10,6 +10,8 @@
 #include "base/text.h"
 #include "pipelines/diffusion_run.h"
 #include "pipelines/hires.h"
+#include "pipelines/image_to_image.h"
+#include "pipelines/inpaint.h"
 #include "pipelines/memory_prediction.h"
 #include "pipelines/op_profile.h"
 #include "pipelines/packed_layout.h"
@@ -180,10 +182,10 @@ struct Residents {
   const DiffusionModel* refining() const { return refiner ? &refiner->model() : nullptr; }
 };
 
-Residents residents(const Model& model, const Model* refiner, const char* where) {
+Residents residents(const Model& model, const Model* refiner) {
   const auto* first = dynamic_cast<const ResidentModel*>(&model);
   const auto* second = dynamic_cast<const ResidentModel*>(refiner);
-  TT_REQUIRE(first && (second || !refiner), where, "the models must come from Engine::load");
+  TT_REQUIRE(first && (second || !refiner), "engine", "the models must come from Engine::load");
   return {*first, second};
 }
 
@@ -192,11 +194,13 @@ DecodeBands bands_for(const Residents& at, const TextToImageSettings& settings,
                       uint64_t limit_bytes, const ModelCaches& caches) {
   const uint64_t limit = limit_or_machine(limit_bytes);
   if (!limit) return {};
-  const PictureSize size{.width_px = settings.width_px,
-                         .height_px = settings.height_px,
-                         .guidance = settings.guidance_scale > 1.0f,
-                         .batch = settings.batch_size,
-                         .reuse_threshold = settings.reuse_threshold};
+  const PictureSize size{
+      .width_px = settings.width_px,
+      .height_px = settings.height_px,
+      .guidance = settings.guidance_scale > 1.0f,
+      .batch = settings.batch_size,
+      .encodes = settings.strength && !settings.hires_method.starts_with("latent"),
+      .reuse_threshold = settings.reuse_threshold};
   // What the caches keep counts, too. The last model decodes.
   const StageWeights weights =
       weights_beside(at.model, at.refiner, caches.prompts.counters().bytes);
@@ -223,6 +227,28 @@ class ResidentUpscaler final : public Upscaler {
   std::unique_ptr<UpscalingNetwork> network_;
   UpscalerInfo info_;
 };
+
+/// A request ready to run.
+struct Prepared {
+  const DiffusionModel& model;
+  const DiffusionModel* refiner;
+  TextToImageSettings settings;
+  DecodeBands bands;
+};
+
+/// Checks a request of any kind and finds how its pictures fit into memory.
+template <typename Request>
+Prepared prepare(const Model& model, const Request& request, const Model* refiner,
+                 const EngineOptions& options, const ModelCaches& caches) {
+  const Residents at = residents(model, refiner);
+  Prepared run{at.model.model(),
+               at.refining(),
+               resolve_settings(at.model.model(), request, at.refining()),
+               {}};
+  run.bands = bands_for(at, run.settings, options.memory_limit_bytes, caches);
+  backend_for(Device::kCpu).use_threads(options.threads);
+  return run;
+}
 
 }  // namespace
 
@@ -259,17 +285,31 @@ std::vector<TextToImageResult> Engine::text_to_images(const Model& model,
                                                       const TextToImageRequest& request,
                                                       const RunContext& context,
                                                       const Model* refiner) const {
-  const Residents at = residents(model, refiner, "text_to_image");
-  const TextToImageSettings settings = resolve_settings(at.model.model(), request, at.refining());
-  const DecodeBands bands = bands_for(at, settings, options_.memory_limit_bytes, *caches_);
-  backend_for(Device::kCpu).use_threads(options_.threads);
-  return tintype::text_to_images(at.model.model(), settings, context, at.refining(), bands);
+  const Prepared run = prepare(model, request, refiner, options_, *caches_);
+  return tintype::text_to_images(run.model, run.settings, context, run.refiner, run.bands);
+}
+
+std::vector<TextToImageResult> Engine::image_to_images(const Model& model,
+                                                       const ImageToImageRequest& request,
+                                                       const RunContext& context,
+                                                       const Model* refiner) const {
+  const Prepared run = prepare(model, request, refiner, options_, *caches_);
+  return tintype::image_to_images(run.model, run.settings, request.image, context, run.refiner,
+                                  run.bands);
+}
+
+std::vector<TextToImageResult> Engine::inpaint(const Model& model, const InpaintRequest& request,
+                                               const RunContext& context,
+                                               const Model* refiner) const {
+  const Prepared run = prepare(model, request, refiner, options_, *caches_);
+  return inpaint_images(run.model, run.settings, request.picture.image, request.mask, context,
+                        run.refiner, run.bands);
 }
 
 std::vector<TextToImageResult> Engine::hires_images(const Model& model, const HiresRequest& request,
                                                     const RunContext& context,
                                                     const Model* refiner) const {
-  const Residents at = residents(model, refiner, "hires_images");
+  const Residents at = residents(model, refiner);
   const HiresSettings settings = resolve_settings(at.model.model(), request, at.refining());
   // The first pass draws the batch, the second its pictures one by one.
   bands_for(at, settings.first, options_.memory_limit_bytes, *caches_);

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "tintype/image.h"
-#include "tintype/inpaint.h"
+#include "tintype/mask_options.h"
 
 namespace tintype {
 

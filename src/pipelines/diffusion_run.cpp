@@ -132,9 +132,9 @@ Shape DiffusionRun::latent_shape() const {
           settings_.width_px / codec.factor, codec.latent_channels};
 }
 
-Tensor DiffusionRun::encode(const Image& image) {
+Tensor DiffusionRun::encode(const Tensor& picture) {
   context_.report(Stage::kEncodeImage, 0, 1);
-  const Tensor moments = model_.codec->encode_moments(to_picture(image, model_.device));
+  const Tensor moments = model_.codec->encode_moments(picture);
   Tensor latents = ops::to_host(sample_posterior(model_, moments, more_noise()));
   context_.report(Stage::kEncodeImage, 1, 1);
   timings_.encode_image_s += stage_.lap();
@@ -167,7 +167,7 @@ Tensor DiffusionRun::denoise(Tensor latents, const KnownRegion* known) {
   const NoiseSource noise = [&](const Shape& wanted) { return stream_.more(wanted); };
   for (size_t p = 0; p < parts_.size(); ++p) {
     const Part& part = parts_[p];
-    const bool sees_mask = known && part.model.network->traits().in_channels > latents.dim(3);
+    const bool sees_mask = known && takes_mask(part.model);
     const Tensor extra =
         sees_mask ? ops::to_device(known->extra_channels, part.model.device) : Tensor();
     NetworkCalls network(part.model, settings_);

@@ -56,9 +56,9 @@ class DiffusionRun {
   Tensor start_noise() { return stream_.start(latent_shape()); }
   Tensor more_noise() { return stream_.more(latent_shape()); }
 
-  /// Latents [B,h,w,C] of a picture of the settings' size: a draw for each image of the batch.
-  /// Host memory.
-  Tensor encode(const Image& image);
+  /// Latents [B,h,w,C] of a picture [1,H,W,3] of the settings' size: a draw for each image of the
+  /// batch. Host memory.
+  Tensor encode(const Tensor& picture);
 
   /// Start latents: noise alone; or a picture's latents, noised to where the run begins.
   Tensor pure(const Tensor& noise) const;

@@ -2,17 +2,20 @@
 /// prompt. Works on roles; knows no model family. Thread-safe: all state is the request's.
 #pragma once
 
+#include <memory>
+
 #include "pipelines/resolve_settings.h"
 #include "pipelines/stages.h"
 #include "tintype/run_context.h"
 
 namespace tintype {
 
-/// As text_to_images. `image` has the settings' size (see fit_image).
+/// As text_to_images. An `image` that has the settings' size is not copied.
 /// source  diffusers StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
 std::vector<TextToImageResult> image_to_images(const DiffusionModel& model,
                                                const TextToImageSettings& settings,
-                                               const Image& image, const RunContext& context,
+                                               std::shared_ptr<const Image> image,
+                                               const RunContext& context,
                                                const DiffusionModel* refiner = nullptr,
                                                const DecodeBands& bands = {});
 

@@ -53,10 +53,18 @@ uint64_t predict_decode(const DiffusionModel& meta, const PictureSize& size) {
   return memory.peak_bytes();
 }
 
+uint64_t predict_encode(const DiffusionModel& meta, const PictureSize& size) {
+  const MetaMemory memory;
+  meta.codec->encode_moments(
+      ops::empty(Shape{1, size.height_px, size.width_px, 3}, DType::kF32, Device::kMeta));
+  return memory.peak_bytes();
+}
+
 }  // namespace
 
 MemoryPrediction predict_memory(const DiffusionModel& meta, const PictureSize& size) {
   MemoryPrediction prediction{.decode_bytes = predict_decode(meta, size)};
+  if (size.encodes) prediction.encode_bytes = predict_encode(meta, size);
   const MetaMemory memory;
   TextToImageSettings settings;
   settings.guidance_scale = size.guidance ? 2.0f : 1.0f;
@@ -87,9 +95,11 @@ DecodeBands fitting_bands(const DiffusionModel& meta, PictureSize size, const St
   const auto decodes = [&](uint64_t bytes) { return weights.decode + bytes <= limit_bytes; };
   const auto& codec = meta.codec->traits();
   MemoryPrediction least = predict_memory(meta, size);
-  if (denoises(least) && decodes(least.decode_bytes)) return {};
+  // The autoencoder encodes as it decodes: beside the same weights.
+  if (denoises(least) && decodes(std::max(least.decode_bytes, least.encode_bytes))) return {};
   // A level more in bands costs more time than smaller bands do.
-  for (int64_t whole = codec.levels - 1; whole >= 0 && denoises(least); --whole) {
+  for (int64_t whole = codec.levels - 1;
+       whole >= 0 && denoises(least) && decodes(least.encode_bytes); --whole) {
     int64_t rows = size.height_px / codec.factor << std::max<int64_t>(whole - 1, 0);
     for (rows /= 2; rows >= kLeastBandRows; rows /= 2) {
       size.decode_bands = {.whole_levels = whole, .rows = rows};
@@ -99,7 +109,7 @@ DecodeBands fitting_bands(const DiffusionModel& meta, PictureSize size, const St
     }
   }
   const uint64_t drawing = weights.denoise + least.denoise_bytes;
-  const uint64_t decoding = weights.decode + least.decode_bytes;
+  const uint64_t decoding = weights.decode + std::max(least.decode_bytes, least.encode_bytes);
   fail(ErrorKind::kOutOfMemory, "memory limit",
        size.batch > 1 ? cat("a batch of ", size.batch, " pictures of ") : "a picture of ",
        size.width_px, "x", size.height_px, " takes at least ",

@@ -14,6 +14,7 @@ struct PictureSize {
   int width_px = 0, height_px = 0;
   bool guidance = true;  ///< two rows through the network for each image instead of one
   int batch = 1;         ///< images through the network at once; they are decoded one by one
+  bool encodes = false;  ///< a picture to latents, first
   DecodeBands decode_bands = {};
   float reuse_threshold = 0;  ///< above 0, what steps may reuse is kept between them
 };
@@ -22,7 +23,8 @@ struct PictureSize {
 struct MemoryPrediction {
   uint64_t denoise_bytes = 0;  ///< prompts and network
   uint64_t decode_bytes = 0;
-  uint64_t peak_bytes() const { return std::max(denoise_bytes, decode_bytes); }
+  uint64_t encode_bytes = 0;
+  uint64_t peak_bytes() const { return std::max({denoise_bytes, decode_bytes, encode_bytes}); }
 };
 
 /// `meta` must have been loaded to Device::kMeta.

@@ -15,6 +15,8 @@ namespace {
 constexpr int kDefaultSteps = 20;
 constexpr int kMaxSidePx = 16384;
 constexpr int kMaxBatch = 64;
+constexpr int kMaxPaddingPx = 4096;
+constexpr int kMaxMaskGrowPx = 512;
 
 int checked_side(const char* name, std::optional<int> side, int fallback, int64_t factor) {
   const int value = side.value_or(fallback);
@@ -182,6 +184,18 @@ int rounded_side(const DiffusionModel& model, const char* name, int side_px) {
   return side_px / factor * factor;
 }
 
+void check_mask_options(const MaskOptions& options) {
+  const auto check = [](const char* name, int value, int most) {
+    TT_REQUIRE(value >= 0 && value <= most, name, "must be in 0..", most, ", got ", value);
+  };
+  const Padding& padding = options.padding;
+  for (const int side : {padding.left, padding.top, padding.right, padding.bottom})
+    check("pad", side, kMaxPaddingPx);
+  check("mask_grow", options.grow_px, kMaxMaskGrowPx);
+  check("mask_blur", options.blur_px, kMaxMaskGrowPx);
+  check("only_masked_padding", options.only_masked_padding_px, kMaxPaddingPx);
+}
+
 void resolve_strength(TextToImageSettings& s, double strength) {
   TT_REQUIRE(strength >= 0 && strength <= 1, "strength", "must be in 0..1, got ", strength);
   s.strength = strength;
@@ -213,6 +227,42 @@ TextToImageSettings resolve_settings(const DiffusionModel& model,
   TextToImageSettings s = resolve_drawing(model, drawing, refiner);
   resolve_strength(s, request.strength);
   s.resize = request.resize;
+  return s;
+}
+
+bool takes_mask(const DiffusionModel& model) {
+  return model.network->traits().in_channels == 2 * model.codec->traits().latent_channels + 1;
+}
+
+TextToImageSettings resolve_settings(const DiffusionModel& model, const InpaintRequest& request,
+                                     const DiffusionModel* refiner) {
+  if (!takes_mask(model)) require_plain_network(model, "inpainting");
+  const MaskOptions& options = request.options;
+  check_mask_options(options);
+  TT_REQUIRE(request.picture.image, "image", "inpainting needs a picture, got none");
+  const Image& image = *request.picture.image;
+  TT_REQUIRE(request.mask || !options.padding.none(), "mask",
+             "inpainting needs a mask or padding, got neither");
+  if (request.mask) {
+    const Mask& mask = *request.mask;
+    TT_REQUIRE(mask.width_px == image.width_px && mask.height_px == image.height_px &&
+                   mask.grey.size() * 3 == image.rgb.size(),
+               "mask", "must have the picture's size of ", image.width_px, " x ", image.height_px,
+               " pixels, got ", mask.width_px, " x ", mask.height_px);
+  }
+  const int width = image.width_px + options.padding.left + options.padding.right;
+  const int height = image.height_px + options.padding.top + options.padding.bottom;
+  TextToImageRequest drawing = request.picture.drawing;
+  const bool own_size = !drawing.width_px && !drawing.height_px;
+  if (!options.only_masked) {
+    if (!drawing.width_px) drawing.width_px = rounded_side(model, "width", width);
+    if (!drawing.height_px) drawing.height_px = rounded_side(model, "height", height);
+  }
+  TextToImageSettings s = resolve_drawing(model, drawing, refiner);
+  resolve_strength(s, request.picture.strength);
+  s.resize = own_size ? ResizeMode::kFit : request.picture.resize;
+  s.inpaint = options;
+  s.keeps_size = own_size || options.only_masked;
   return s;
 }
 

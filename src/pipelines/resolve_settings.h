@@ -3,7 +3,7 @@
 #pragma once
 
 #include "pipelines/diffusion_model.h"
-#include "tintype/image_to_image.h"
+#include "tintype/inpaint.h"
 #include "tintype/text_to_image.h"
 
 namespace tintype {
@@ -15,6 +15,12 @@ TextToImageSettings resolve_settings(const DiffusionModel& model, const TextToIm
 TextToImageSettings resolve_settings(const DiffusionModel& model,
                                      const ImageToImageRequest& request,
                                      const DiffusionModel* refiner = nullptr);
+
+TextToImageSettings resolve_settings(const DiffusionModel& model, const InpaintRequest& request,
+                                     const DiffusionModel* refiner = nullptr);
+
+/// Whether the network has channels for a mask and the latents of what is known.
+bool takes_mask(const DiffusionModel& model);
 
 /// Steps at the start that image to image leaves out, as the reference counts them: `strength`
 /// times the steps, cut to a whole number, are made.

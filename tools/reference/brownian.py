@@ -87,10 +87,14 @@ class BrownianPath:
         return torch.from_numpy(noise.reshape(1, height, width, channels)).permute(0, 3, 1, 2)
 
 
-def attach(scheduler, seed, latent_shape):
-    """Makes a DPMSolverMultistep (stochastic) or DPMSolverSDE scheduler draw from our path."""
+def attach(scheduler, seed, latent_shape, draws=1):
+    """Makes a DPMSolverMultistep (stochastic) or DPMSolverSDE scheduler draw from our path.
+
+    `draws`: how many of that shape the pipeline makes before the first step.
+    """
     stream = torch.Generator("cpu").manual_seed(seed)
-    torch.randn(latent_shape, generator=stream)  # the start noise
+    for _ in range(draws):  # the start noise; before and after it, latents of given pictures
+        torch.randn(latent_shape, generator=stream)
     draw = torch.randn(latent_shape, generator=stream)
     own_step = scheduler.step
     path = []
