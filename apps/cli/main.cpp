@@ -65,9 +65,9 @@ int run(int argc, char** argv) {
   add_inspect_command(app, command);
   add_compare_command(app, command);
   add_pack_command(app, command);
-  add_upscale_command(app, command);
   add_samplers_command(app, command);
   add_presets_command(app, command);
+  add_upscale_command(app, command);
   add_tokens_command(app, command);
   add_bench_command(app, command);
   app.set_version_flag("--version", "tintype " + version());

@@ -79,6 +79,7 @@ struct Outcome {
   double load_s = 0, save_s = 0, total_s = 0;
   AdapterCounters adapters;
   std::vector<CacheCounters> caches = {};
+  std::string offload = {};
 };
 
 OrderedJson picture_json(const TextToImageResult& result) {
@@ -108,6 +109,7 @@ OrderedJson outcome_json(const Outcome& outcome) {
       object["pictures"].push_back(picture_json(result));
   if (outcome.adapters.hits + outcome.adapters.misses > 0)
     object["adapter_cache"] = adapter_counters_json(outcome.adapters);
+  object["offload"] = outcome.offload;
   for (const CacheCounters& cache : outcome.caches)
     object["caches"][cache.name] = cache_json(cache);
   object["peak_memory_bytes"] = peak_memory_bytes();
@@ -242,6 +244,7 @@ void run_txt2img(Txt2ImgOptions options) {
   }
   if (!options.grid.empty()) save_grid(options, outcome);
   outcome.caches = engine.caches();
+  outcome.offload = model->info().offload;
   outcome.total_s = seconds_since(start);
   outcome.adapters = model->adapter_counters();
   bar.clear();

@@ -12,7 +12,7 @@ struct UpscaleOptions {
   /// grows with their area. 0: all at once.
   int tile_px = 512;
   /// How far tiles look beyond their edge, at least 0. The networks could see 350 pixels, but what
-  /// lies beyond 32 does not reach the eighth bit (docs/upscaling.md); with the whole receptive
+  /// lies beyond 32 hardly reaches the eighth bit (docs/upscaling.md); with the whole receptive
   /// field (UpscalerInfo) tiles give the untiled picture bit for bit.
   int overlap_px = 32;
 };

@@ -204,12 +204,13 @@ DecodeBands bands_for(const Residents& at, const TextToImageSettings& settings,
                       uint64_t limit_bytes, const ModelCaches& caches) {
   const uint64_t limit = limit_or_machine(limit_bytes);
   if (!limit) return {};
-  const PictureSize size{.width_px = settings.width_px,
-                         .height_px = settings.height_px,
-                         .guidance = settings.guidance_scale > 1.0f,
-                         .batch = settings.batch_size,
-                         .encodes = settings.strength.has_value(),
-                         .reuse_threshold = settings.reuse_threshold};
+  const PictureSize size{
+      .width_px = settings.width_px,
+      .height_px = settings.height_px,
+      .guidance = settings.guidance_scale > 1.0f,
+      .batch = settings.batch_size,
+      .encodes = settings.strength && !settings.hires_method.starts_with("latent"),
+      .reuse_threshold = settings.reuse_threshold};
   // What the caches keep counts, too. The last model decodes.
   const StageWeights weights =
       weights_beside(at.model, at.refiner,

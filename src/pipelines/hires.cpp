@@ -59,11 +59,11 @@ bool enlarges_latents(const std::string& method) {
 }
 
 /// The picture in exactly the second pass's size.
-Image enlarged(Image picture, const TextToImageSettings& to, const PictureUpscaler& network) {
+std::shared_ptr<const Image> enlarged(Image picture, const TextToImageSettings& to,
+                                      const PictureUpscaler& network) {
   if (to.hires_method == kNetwork) picture = network(picture);
-  const auto fitted = fit_image(std::make_shared<const Image>(std::move(picture)), to.width_px,
-                                to.height_px, ResizeMode::kFit);
-  return *fitted;
+  return fit_image(std::make_shared<const Image>(std::move(picture)), to.width_px, to.height_px,
+                   ResizeMode::kFit);
 }
 
 }  // namespace
@@ -149,8 +149,9 @@ std::vector<TextToImageResult> hires_images(const DiffusionModel& model,
           ops::to_host(latents.slice(i, i + 1)), shape[1], shape[2],
           to.hires_method == kLatent ? LatentFilter::kBilinear : LatentFilter::kBicubic);
     } else {
-      start = second.encode(to_picture(
-          enlarged(std::move(pictures[static_cast<size_t>(i)].image), to, network), model.device));
+      const std::shared_ptr<const Image> picture =
+          enlarged(std::move(pictures[static_cast<size_t>(i)].image), to, network);
+      start = second.encode(to_picture(*picture, model.device));
     }
     start = second.noised(start, second.start_noise());
     results.push_back(std::move(second.decode(second.denoise(start), bands).front()));

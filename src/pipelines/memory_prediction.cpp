@@ -96,9 +96,11 @@ DecodeBands fitting_bands(const DiffusionModel& meta, PictureSize size, const St
   const auto decodes = [&](uint64_t bytes) { return weights.decode + bytes <= limit_bytes; };
   const auto& codec = meta.codec->traits();
   MemoryPrediction least = predict_memory(meta, size);
-  if (denoises(least) && decodes(least.decode_bytes)) return {};
+  // The autoencoder encodes as it decodes: beside the same weights.
+  if (denoises(least) && decodes(std::max(least.decode_bytes, least.encode_bytes))) return {};
   // A level more in bands costs more time than smaller bands do.
-  for (int64_t whole = codec.levels - 1; whole >= 0 && denoises(least); --whole) {
+  for (int64_t whole = codec.levels - 1;
+       whole >= 0 && denoises(least) && decodes(least.encode_bytes); --whole) {
     int64_t rows = size.height_px / codec.factor << std::max<int64_t>(whole - 1, 0);
     for (rows /= 2; rows >= kLeastBandRows; rows /= 2) {
       size.decode_bands = {.whole_levels = whole, .rows = rows};
@@ -108,7 +110,7 @@ DecodeBands fitting_bands(const DiffusionModel& meta, PictureSize size, const St
     }
   }
   const uint64_t drawing = weights.denoise + least.denoise_bytes;
-  const uint64_t decoding = weights.decode + least.decode_bytes;
+  const uint64_t decoding = weights.decode + std::max(least.decode_bytes, least.encode_bytes);
   fail(ErrorKind::kOutOfMemory, "memory limit",
        size.batch > 1 ? cat("a batch of ", size.batch, " pictures of ") : "a picture of ",
        size.width_px, "x", size.height_px, " takes at least ",

@@ -31,7 +31,7 @@ TEST(Presets, FillInWhatIsLeftOpen) {
 
 TEST(Presets, WhatIsGivenWins) {
   TextToImageRequest request{
-      .steps = 3, .guidance_scale = 9.0f, .size_scale = 2, .sampler = "ddim"};
+      .size_scale = 2, .steps = 3, .guidance_scale = 9.0f, .sampler = "ddim"};
   LoadOptions load{.timestep_spacing = "leading", .profile = "exact", .offload = "none"};
   for (const char* name : {"ultra_fast", "low_memory", "turbo"}) {
     apply_preset(find_preset(name), request, load);

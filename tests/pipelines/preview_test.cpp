@@ -1,7 +1,9 @@
 // Previews: when they come, what they show, and that the picture does not notice.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <cmath>
+#include <cstdio>
 
 #include "base/expect_error.h"
 #include "models/fixture_files.h"
@@ -106,6 +108,35 @@ TEST(Previews, ResizingIsBilinearAndKeepsASizeOfItsOwn) {
   EXPECT_EQ(wide.rgb[9], 255);
   const std::vector<float> broken = {NAN, INFINITY, 2};
   EXPECT_EQ(preview_image(broken, 1, 1, 0).rgb, (std::vector<uint8_t>{128, 128, 255}));
+}
+
+double user_seconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_utime.tv_sec) +
+         static_cast<double>(usage.ru_utime.tv_usec) * 1e-6;
+}
+
+// A step of SD 1.5 at this size takes seconds of user time; a preview may take 1 % of one.
+TEST(Previews, CostMillisecondsAtThePictureSizeOfSd15) {
+  const DiffusionModel model = fixture("four-level");
+  constexpr int kPreviews = 20;
+  int seen = 0;
+  RunContext context;
+  context.preview_size_px = 256;
+  context.on_preview = [&](const Preview&) { ++seen; };
+  Previewer previewer(model, context);
+  const std::vector<float> values(64 * 64 * 4, 0.3f);
+  Tensor x = ops::empty(Shape{1, 64, 64, 4}, DType::kF32, Device::kCpu);
+  std::copy(values.begin(), values.end(), x.mutable_data<float>());
+  const double before = user_seconds();
+  for (int i = 0; i < kPreviews; ++i)
+    previewer.show({.input = x, .prediction = x, .timestep = 500, .done = 1, .calls = 1});
+  const double each = (user_seconds() - before) / kPreviews;
+  EXPECT_EQ(seen, kPreviews);
+  EXPECT_LT(each, 0.03);
+  RecordProperty("milliseconds", std::to_string(each * 1e3));
+  std::printf("a preview of 64 x 64 latents at 256 px: %.2f ms of user time\n", each * 1e3);
 }
 
 /// Mean distance of a preview from the picture averaged over its pixels, in 1/255.

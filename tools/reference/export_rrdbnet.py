@@ -69,7 +69,7 @@ class RrdbNet(nn.Module):
 
 def trunk_name(name, _):
     """ESRGAN's naming."""
-    for new, old in (("body.", "RRDB_trunk."), (".rdb", ".RDB"), ("conv_body.", "trunk_conv."),
+    for new, old in (("conv_body.", "trunk_conv."), ("body.", "RRDB_trunk."), (".rdb", ".RDB"),
                      ("conv_up", "upconv"), ("conv_hr.", "HRconv.")):
         name = name.replace(new, old)
     return name
