@@ -4,6 +4,7 @@
 #include <string>
 
 #include "cli/arguments.h"
+#include "cli/bench_adapters.h"
 #include "cli/bench_report.h"
 #include "cli/interrupt.h"
 #include "cli/load_flags.h"
@@ -103,6 +104,7 @@ void add_bench_command(CLI::App& app, std::function<void()>& run) {
            "One denoising step op by op: time, operations, bytes, share of the machine's peak");
   add_part(*bench, run, ModelPart::kDecode, "decode", "The same for decoding one picture");
   add_part(*bench, run, ModelPart::kEncode, "encode", "The same for encoding the prompts");
+  add_bench_adapters(*bench, run);
 }
 
 }  // namespace tintype::cli

@@ -5,6 +5,7 @@
 #include <limits>
 #include <random>
 
+#include "cli/adapter_flags.h"
 #include "cli/arguments.h"
 #include "tintype/error.h"
 
@@ -31,6 +32,11 @@ constexpr std::array kKeys = {
                        const std::string& v) { r.seed = parse_seed("--grid seed", v); }},
     GridKey{"sampler", [](TextToImageRequest& r, const std::string& v) { r.sampler = v; }},
     GridKey{"scheduler", [](TextToImageRequest& r, const std::string& v) { r.scheduler = v; }},
+    // Beside those of --lora; "none" adds nothing.
+    GridKey{"lora",
+            [](TextToImageRequest& r, const std::string& v) {
+              if (v != "none") r.adapters.push_back(parse_adapter_use(v));
+            }},
 };
 
 const GridKey* find_key(std::string_view name) {

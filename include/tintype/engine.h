@@ -124,6 +124,11 @@ class Engine {
   PartTimes measure_part(const Model& model, const MeasureRequest& request,
                          const RunContext& context = {}) const;
 
+  /// Times switching between adapters, and what the first one adds to a denoising step.
+  /// throws kInvalidArgument naming the field; as load_adapter; kCancelled, kDeadlineExceeded
+  AdapterTimes measure_adapters(const Model& model, const AdapterMeasureRequest& request,
+                                const RunContext& context = {}) const;
+
  private:
   EngineOptions options_;
 };

@@ -3,8 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
+
+#include "tintype/adapter.h"
 
 namespace tintype {
 
@@ -57,6 +60,25 @@ struct OpTime {
   double seconds = 0;
   double operations = 0;  ///< of its products: two for each multiplication with a weight or key
   double bytes = 0;       ///< inputs, weights and outputs, each once
+};
+
+/// What adapters cost; see Engine::measure_adapters.
+struct AdapterMeasureRequest {
+  std::vector<std::filesystem::path> files;  ///< two or more; requests turn from one to the next
+  int width_px = 0, height_px = 0;           ///< 0: the model's own
+  int switches = 50;                         ///< 1..100000
+  int repeat = 5;  ///< pairs of steps, one without adapters and one with the first of `files`
+};
+
+struct AdapterTimes {
+  std::vector<AdapterInfo> adapters = {};
+  std::vector<double> read_s = {};  ///< of each file: reading, matching and packing
+  /// Each from the arrival of a request that names another resident adapter than the last one did
+  /// to its first kernel.
+  std::vector<double> switch_s = {};
+  std::vector<double> plain_request_s = {};  ///< the same time of requests without adapters
+  std::vector<double> plain_step_s = {}, adapted_step_s = {};  ///< in pairs, with guidance
+  int width_px = 0, height_px = 0;
 };
 
 /// One pass through a part.

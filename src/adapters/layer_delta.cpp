@@ -335,7 +335,7 @@ std::string layer_kind(const LayerTensors& l) {
 }
 
 int64_t layer_rank(const LayerTensors& l) {
-  if (l.has(T::kUp)) return l[T::kUp].dim(1);
+  if (l.has(T::kDown) && l[T::kDown].rank() > 0) return l[T::kDown].dim(0);
   if (is_hada(l)) return l[T::kHadaW1B].dim(0);
   if (l.has(T::kLokrW2B)) return l[T::kLokrW2B].dim(0);
   if (l.has(T::kLokrW1B)) return l[T::kLokrW1B].dim(0);
@@ -358,7 +358,10 @@ std::string layer_fault(const LayerTensors& l, const Shape& slot) {
 }
 
 size_t layer_bytes(const LayerTensors& l, const Shape& slot) {
-  const auto padded = [](int64_t columns) { return (columns + 31) / 32 * 32; };
+  const auto padded = [](int64_t columns) { return (columns + 15) / 16 * 16; };
+  size_t element = sizeof(float);
+  if (form_of(l, slot) == Form::kLowRank)
+    element = std::max(size_of(l[T::kUp].dtype()), size_of(l[T::kDown].dtype()));
   const int64_t rank = form_of(l, slot) == Form::kHadaRank ? hada_rank(l) : layer_rank(l);
   int64_t elements = 0;
   switch (form_of(l, slot)) {
@@ -374,7 +377,7 @@ size_t layer_bytes(const LayerTensors& l, const Shape& slot) {
       elements = padded(slot[0]) * rank + padded(rank) * columns_of(slot);
       break;
   }
-  return static_cast<size_t>(elements) * sizeof(float);
+  return static_cast<size_t>(elements) * element;
 }
 
 std::shared_ptr<const nn::LayerDelta> pack_layer(const LayerTensors& l, const Shape& slot,
