@@ -4,7 +4,8 @@
 
 Writes tests/fixtures/adapters/<model>/: the adapters' files, pictures.safetensors (uint8 [H, W, 3],
 one tensor for each case) and pictures.json. Spellings that diffusers reads go through its loader;
-LoHa, LoKr and LoCon's middle go through LyCORIS' formulas (arXiv:2309.14859), added to the weights.
+LoHa, LoKr and LoCon's middle go through LyCORIS' formulas (arXiv:2309.14859), added to the weights,
+and so does DoRA, whose magnitudes diffusers 0.42 drops from kohya's files, through peft's.
 """
 
 import shutil
@@ -202,7 +203,11 @@ def merged_picture(pipe, state, entry):
             kept[path] = weight.clone()
             rank = rank_of(state, name)
             scale = float(state[f"{name}.alpha"]) / rank if rank else 1.0
-            weight += entry["adapters"][0]["weight"] * scale * whole(state, name, weight.shape)
+            scale *= entry["adapters"][0]["weight"]
+            weight += scale * whole(state, name, weight.shape)
+            if f"{name}.dora_scale" in state:  # as peft/tuners/lora/dora.py
+                norm = weight.flatten(1).norm(dim=1).reshape(-1, *[1] * (weight.dim() - 1))
+                weight *= state[f"{name}.dora_scale"].reshape(norm.shape) / norm
         picture = draw(pipe, entry)
         for path, weight in layers(pipe.unet, ATTENTION + CONVOLUTIONS):
             if path in kept:
@@ -300,9 +305,9 @@ def export(model, make):
     for name, uses in cases:
         entry = {**base, "name": name}
         entry["adapters"] = [{"name": n, "weight": w} for n, w in uses]
-        merged = name in ("loha", "lokr", "locon")
+        merged = name.removesuffix("-weighted") in ("loha", "lokr", "locon", "dora")
         picture = (
-            merged_picture(pipe, states[name], entry)
+            merged_picture(pipe, states[uses[0][0]], entry)
             if merged
             else loaded_picture(pipe, folder, entry)
         )
@@ -331,7 +336,7 @@ def small(pipe, folder):
         "kohya-conv": kohya(pipe, CONVOLUTIONS, []),
         "peft": peft(pipe, ("to_q", "to_k", "ff.net.0.proj", "conv2")),
         "processors": processors(pipe),
-        "dora": kohya(pipe, ATTENTION + ("conv1",), towers, dora=True),
+        "dora": kohya(pipe, ATTENTION + ("conv1",), [], dora=True),
         "loha": lycoris(pipe, "loha"),
         "lokr": lycoris(pipe, "lokr"),
         "locon": lycoris(pipe, "locon"),
@@ -351,7 +356,7 @@ def xl(pipe, folder):
     text = ("q_proj", "out_proj", "fc1")
     states = {
         "sgm": kohya(pipe, ("to_q", "to_k", "to_out.0", "proj_in"), towers, 0.5, sgm_name, text=text),
-        "kohya": kohya(pipe, ("to_v", "ff.net.2"), towers[1:], text=("v_proj", "fc2")),
+        "kohya": kohya(pipe, ("to_v", "ff.net.2"), towers[1:]),
     }
     with_config(pipe, folder)
     cases = [(name, [(name, 1.0)]) for name in (*states, "configured")]
