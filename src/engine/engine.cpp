@@ -2,7 +2,10 @@
 
 #include <unistd.h>
 
+#include <mutex>
+#include <optional>
 #include <thread>
+#include <tuple>
 
 #include "backend/registry.h"
 #include "base/process_memory.h"
@@ -18,6 +21,11 @@ namespace {
 
 constexpr int kMaxThreads = 1024;
 
+/// What the memory of a picture depends on.
+auto identity(const PictureSize& s) {
+  return std::make_tuple(s.width_px, s.height_px, s.guidance, s.batch, s.reuse_threshold);
+}
+
 class ResidentModel final : public Model {
  public:
   ResidentModel(const CheckpointLayout& layout, Device device, uint64_t memory_limit_bytes,
@@ -28,15 +36,24 @@ class ResidentModel final : public Model {
     return {c.hits, c.misses, c.evictions, c.resident, c.resident_bytes, c.budget_bytes};
   }
   AdapterRegistry& adapters() const { return *adapters_; }
+  /// fitting_bands() of this model; the last answer is kept, since the prediction takes as long as
+  /// all else that happens before a request's first kernel.
+  DecodeBands bands_for(const PictureSize& size, uint64_t weight_bytes, uint64_t limit_bytes) const;
   const DiffusionModel& model() const { return model_; }
-  /// The model in shapes alone, for predictions; costs no memory to keep.
-  const DiffusionModel& meta() const { return meta_.model; }
 
  private:
-  MetaModel meta_;
+  MetaModel meta_;  ///< in shapes alone, for predictions; costs no memory to keep
   ModelInfo info_;
   DiffusionModel model_;
   std::shared_ptr<AdapterRegistry> adapters_;
+
+  struct KnownBands {
+    PictureSize size;
+    uint64_t weight_bytes = 0, limit_bytes = 0;
+    DecodeBands bands;
+  };
+  mutable std::mutex mutex_;  ///< of the next
+  mutable std::optional<KnownBands> known_bands_;
 };
 
 ComponentInfo describe(const Component& component, const PackedPart& packed) {
@@ -109,6 +126,20 @@ ResidentModel::ResidentModel(const CheckpointLayout& layout, Device device,
       }()),
       adapters_(make_adapter_registry(model_, layout, adapter_budget_bytes)) {}
 
+DecodeBands ResidentModel::bands_for(const PictureSize& size, uint64_t weight_bytes,
+                                     uint64_t limit_bytes) const {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (known_bands_ && identity(known_bands_->size) == identity(size) &&
+        known_bands_->weight_bytes == weight_bytes && known_bands_->limit_bytes == limit_bytes)
+      return known_bands_->bands;
+  }
+  const DecodeBands bands = fitting_bands(meta_.model, size, weight_bytes, limit_bytes);
+  const std::scoped_lock lock(mutex_);
+  known_bands_ = KnownBands{size, weight_bytes, limit_bytes, bands};
+  return bands;
+}
+
 }  // namespace
 
 Engine::Engine(const EngineOptions& options) : options_(options) {
@@ -159,8 +190,8 @@ std::vector<TextToImageResult> Engine::text_to_images(const Model& model,
     const uint64_t weights = resident->info().weight_bytes +
                              resident->adapter_counters().resident_bytes +
                              (second ? second->info().weight_bytes : 0);
-    bands = fitting_bands(resident->meta(), size, weights, limit);
-    if (second) bands = fitting_bands(second->meta(), size, weights, limit);
+    bands = resident->bands_for(size, weights, limit);
+    if (second) bands = second->bands_for(size, weights, limit);
   }
   backend_for(Device::kCpu).use_threads(options_.threads);
   return tintype::text_to_images(resident->model(), settings, context, refining, bands, adapters);
