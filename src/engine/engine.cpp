@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <mutex>
+#include <optional>
 #include <thread>
 
 #include "backend/registry.h"
@@ -44,6 +46,10 @@ class ResidentModel final : public Model {
     return {c.hits, c.misses, c.evictions, c.resident, c.resident_bytes, c.budget_bytes};
   }
   AdapterRegistry& adapters() const { return *adapters_; }
+  /// fitting_bands() of this model; the last answer is kept, since the prediction takes as long as
+  /// all else that happens before a request's first kernel.
+  DecodeBands bands_for(const PictureSize& size, const StageWeights& weights,
+                        uint64_t limit_bytes) const;
   const DiffusionModel& model() const { return model_; }
   /// The model in shapes alone, for predictions; costs no memory to keep.
   const MetaModel& meta() const { return meta_; }
@@ -54,6 +60,15 @@ class ResidentModel final : public Model {
   ModelInfo info_;
   DiffusionModel model_;
   std::shared_ptr<AdapterRegistry> adapters_;
+
+  struct KnownBands {
+    PictureSize size;
+    StageWeights weights;
+    uint64_t limit_bytes = 0;
+    DecodeBands bands;
+  };
+  mutable std::mutex mutex_;  ///< of the next
+  mutable std::optional<KnownBands> known_bands_;
 };
 
 ComponentInfo describe(const Component& component, const PackedPart& packed) {
@@ -167,6 +182,20 @@ ResidentModel::ResidentModel(const CheckpointLayout& layout, Device device,
   model_.caches = shared.caches;
 }
 
+DecodeBands ResidentModel::bands_for(const PictureSize& size, const StageWeights& weights,
+                                     uint64_t limit_bytes) const {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (known_bands_ && known_bands_->size == size && known_bands_->weights == weights &&
+        known_bands_->limit_bytes == limit_bytes)
+      return known_bands_->bands;
+  }
+  const DecodeBands bands = fitting_bands(meta_.model, size, weights, limit_bytes);
+  const std::scoped_lock lock(mutex_);
+  known_bands_ = KnownBands{size, weights, limit_bytes, bands};
+  return bands;
+}
+
 /// The most that a stage finds in memory: what stays, and the largest of what comes in turn.
 StageWeights weights_beside(const ResidentModel& model, const ResidentModel* refiner,
                             uint64_t kept_bytes) {
@@ -215,8 +244,8 @@ DecodeBands bands_for(const Residents& at, const TextToImageSettings& settings,
   const StageWeights weights =
       weights_beside(at.model, at.refiner,
                      caches.prompts.counters().bytes + at.model.adapter_counters().resident_bytes);
-  const DecodeBands bands = fitting_bands(at.model.meta().model, size, weights, limit);
-  return at.refiner ? fitting_bands(at.refiner->meta().model, size, weights, limit) : bands;
+  const DecodeBands bands = at.model.bands_for(size, weights, limit);
+  return at.refiner ? at.refiner->bands_for(size, weights, limit) : bands;
 }
 
 TextToImageRequest& drawing_of(TextToImageRequest& request) { return request; }

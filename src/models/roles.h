@@ -115,6 +115,7 @@ class DenoisingNetwork {
 struct DecodeBands {
   int64_t whole_levels = 0;  ///< levels before the first that is banded; below Traits::levels
   int64_t rows = 0;          ///< rows of a band at the last whole level's size; 0: no bands
+  bool operator==(const DecodeBands&) const = default;
 };
 
 /// Pictures to latents and back. Pictures [B,H,W,3] in -1..1.

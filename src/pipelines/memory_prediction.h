@@ -17,6 +17,7 @@ struct PictureSize {
   bool encodes = false;  ///< a picture to latents, first
   DecodeBands decode_bands = {};
   float reuse_threshold = 0;  ///< above 0, what steps may reuse is kept between them
+  bool operator==(const PictureSize&) const = default;
 };
 
 /// Bytes beside the weights.
@@ -33,6 +34,7 @@ MemoryPrediction predict_memory(const DiffusionModel& meta, const PictureSize& s
 /// Bytes that are in memory beside what a stage needs for itself.
 struct StageWeights {
   uint64_t denoise = 0, decode = 0;
+  bool operator==(const StageWeights&) const = default;
 };
 
 /// The fewest and largest bands in which the picture can be decoded beside `weights` under

@@ -88,6 +88,9 @@ inline void StoreTile(float* sums, const Outputs& to, const LowRankPanels& low_r
   ProductEpilogue scaled = e;  // of the rows that were: Add() has done the first of it
   scaled.column_scale = nullptr;
   const Outputs rest{scaled, to.columns, to.out};
+  int64_t concerned = 0;
+  for (int64_t r = 0; r < rows; ++r) concerned += low_rank.Concerns(first_row + r);
+  if (concerned == rows) return StoreRows(sums, rest, first_row, rows, first_column, vectors);
   for (int64_t r = 0; r < rows; ++r)
     StoreRows(sums + r * vectors * kLanes, low_rank.Concerns(first_row + r) ? rest : to,
               first_row + r, 1, first_column, vectors);
