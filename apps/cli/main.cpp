@@ -12,6 +12,7 @@
 #include "cli/bench_command.h"
 #include "cli/compare_command.h"
 #include "cli/exit_code.h"
+#include "cli/image_commands.h"
 #include "cli/inspect_command.h"
 #include "cli/json_output.h"
 #include "cli/pack_command.h"
@@ -58,10 +59,13 @@ Error usage_error(const CLI::App& app, const CLI::ParseError& error, int argc, c
 
 /// Parses, then runs the chosen command. throws Error
 int run(int argc, char** argv) {
-  CLI::App app("Tintype draws pictures from text with Stable Diffusion models on the CPU.",
-               "tintype");
+  CLI::App app(
+      "Tintype draws pictures from text and pictures with Stable Diffusion models on the CPU.",
+      "tintype");
   std::function<void()> command;
   add_txt2img_command(app, command);
+  add_img2img_command(app, command);
+  add_inpaint_command(app, command);
   add_inspect_command(app, command);
   add_compare_command(app, command);
   add_pack_command(app, command);

@@ -48,7 +48,8 @@ Several pictures: --count C and --batch B draw C times B, saved as each batch is
 up from --seed through all of them, or with a variation the variation seeds do; each picture is the
 one drawn alone with its seed, which its settings name.
 
-The PNG carries its settings as text: "parameters" in the form galleries read, "tintype" as JSON.
+The file carries its settings as text: "parameters" in the form galleries read, "tintype" as JSON
+(in JPEG and WebP as EXIF).
 An existing file is replaced only by a whole new picture; on failure or Ctrl-C it stays as it was.
 
 Examples:
@@ -87,6 +88,7 @@ OrderedJson picture_json(const TextToImageResult& result) {
   object["prompt_truncated"] = result.settings.prompt_truncated;
   OrderedJson& timings = object["timings"];
   timings["encode_prompt_s"] = result.timings.encode_prompt_s;
+  timings["encode_image_s"] = result.timings.encode_image_s;
   timings["denoise_s"] = result.timings.denoise_s;
   timings["step_s"] = result.timings.step_s;
   timings["decode_s"] = result.timings.decode_s;
@@ -119,9 +121,10 @@ std::string outcome_text(const Outcome& outcome) {
   for (const std::string& file : outcome.files) text += (text.empty() ? "" : "\n") + file;
   const bool several = outcome.results.size() > 1;
   return text + "  (" + (several ? std::to_string(outcome.results.size()) + " pictures of " : "") +
-         std::to_string(settings.width_px) + " x " + std::to_string(settings.height_px) +
-         ", seed " + std::to_string(settings.seed) + ", " + std::to_string(settings.steps) +
-         " steps " + settings.sampler + ", " + format_seconds(outcome.total_s) + ")";
+         std::to_string(outcome.results.front().image.width_px) + " x " +
+         std::to_string(outcome.results.front().image.height_px) + ", seed " +
+         std::to_string(settings.seed) + ", " + std::to_string(settings.steps) + " steps " +
+         settings.sampler + ", " + format_seconds(outcome.total_s) + ")";
 }
 
 /// The requests of a run: `--count` of them with seeds counting up, or a grid's cells.
@@ -166,8 +169,8 @@ void save_picture(const Txt2ImgOptions& options, size_t i, Outcome& outcome) {
   TextToImageResult& result = outcome.results[i];
   const std::filesystem::path file = file_for(options, i, result.settings.seed);
   const UninterruptedSection whole;
-  save_png(file, result.image, metadata_of(result));
-  result.image = {};  // only its settings are still needed
+  save_image(file, result.image, metadata_of(result), {.quality = options.quality});
+  result.image.rgb = {};  // only its size and settings are still needed
   outcome.files.push_back(file.string());
   outcome.save_s += seconds_since(start);
 }
@@ -183,7 +186,7 @@ void save_grid(const Txt2ImgOptions& options, Outcome& outcome) {
   const TextToImageResult& first = outcome.results.front();
   const std::filesystem::path file = file_for(options, 0, first.settings.seed);
   const UninterruptedSection whole;
-  save_png(file, sheet, metadata_of(first));
+  save_image(file, sheet, metadata_of(first), {.quality = options.quality});
   outcome.files.push_back(file.string());
   outcome.save_s += seconds_since(start);
 }
@@ -196,8 +199,11 @@ LoadOptions refiner_load(const Txt2ImgOptions& options) {
   return load;
 }
 
-void run_txt2img(Txt2ImgOptions options) {
+}  // namespace
+
+void run_drawing(const Txt2ImgOptions& given, const Draw& draw) {
   const Clock::time_point start = Clock::now();
+  Txt2ImgOptions options = given;
   if (!options.preset.empty())
     apply_preset(find_preset(options.preset), options.request, options.load);
   const std::vector<TextToImageRequest> requests = requests_of(options);
@@ -207,6 +213,7 @@ void run_txt2img(Txt2ImgOptions options) {
   for (size_t i = 0; i < files && !options.output.empty(); ++i)
     require_writable(file_for(options, i, 0));
   if (options.output.empty()) require_writable("tintype.png");
+  image_format_of(options.output);
 
   RunContext context;
   if (options.deadline_s)
@@ -222,17 +229,12 @@ void run_txt2img(Txt2ImgOptions options) {
   const auto refiner = options.refiner.empty()
                            ? nullptr
                            : engine.load(options.refiner, context, refiner_load(options));
-  const auto upscaler = load_hires_upscaler(options.hires, engine);
   Outcome outcome;
   outcome.load_s = seconds_since(start);
   for (const TextToImageRequest& request : requests) {
     const size_t drawn = outcome.results.size();
     previews.start_batch(drawn);
-    for (auto& result :
-         options.hires.scale
-             ? engine.hires_images(*model, hires_request(options.hires, request, upscaler), context,
-                                   refiner.get())
-             : engine.text_to_images(*model, request, context, refiner.get()))
+    for (auto& result : draw(engine, *model, request, context, refiner.get()))
       outcome.results.push_back(std::move(result));
     context.report(Stage::kSave, 0, 1);
     for (size_t i = drawn; i < outcome.results.size() && options.grid.empty(); ++i)
@@ -252,6 +254,8 @@ void run_txt2img(Txt2ImgOptions options) {
     std::fputs(("tintype: warning: an embedding was left out: " + reason + "\n").c_str(), stderr);
   options.json ? print_json(outcome_json(outcome)) : print_line(outcome_text(outcome));
 }
+
+namespace {
 
 std::string joined(const std::vector<std::string>& names) {
   std::string out;
@@ -477,7 +481,15 @@ void add_run_flags(CLI::App& command, Txt2ImgOptions& options) {
                       "must name a file, got an empty name");
         options.output = text;
       },
-      "File to write or replace (default: a new tintype-SEED.png here)", "FILE.png");
+      "File to write or replace; its ending says the format: .png, .jpg or .webp (default: a new "
+      "tintype-SEED.png here)",
+      "FILE");
+  add_parsed(
+      command, "--quality",
+      [&options](const std::string& text) {
+        options.quality = parse_int("--quality", text, 1, 100);
+      },
+      "Of JPEG and WebP files, 1 to 100; a WebP of 100 is lossless (default: 90)", "Q");
   command.add_flag("--json", options.json,
                    "Print one JSON object on stdout: files, settings, timings");
 }
@@ -492,23 +504,40 @@ std::filesystem::path free_output_name(const std::filesystem::path& folder, uint
   return folder == "." ? name : folder / name;
 }
 
+void add_drawing_flags(CLI::App& command, Txt2ImgOptions& options) {
+  command.add_option("-m,--model", options.model, kModelHelp)->required()->type_name("MODEL");
+  add_load_flags(command, options.load);
+  add_profile_flag(command, options.load);
+  add_offload_flag(command, options.load);
+  add_preset_flag(command, options.preset);
+  add_picture_flags(command, options.request);
+  add_effort_flags(command, options.request);
+  add_conditioning_flags(command, options.request);
+  add_refiner_flags(command, options);
+  add_run_flags(command, options);
+  add_preview_flags(command, options.preview);
+}
+
 void add_txt2img_command(CLI::App& app, std::function<void()>& run) {
   const auto options = std::make_shared<Txt2ImgOptions>();
   CLI::App* command = app.add_subcommand("txt2img", "Draw one picture from a prompt");
-  command->add_option("-m,--model", options->model, kModelHelp)->required()->type_name("MODEL");
-  add_load_flags(*command, options->load);
-  add_profile_flag(*command, options->load);
-  add_offload_flag(*command, options->load);
-  add_preset_flag(*command, options->preset);
-  add_picture_flags(*command, options->request);
-  add_effort_flags(*command, options->request);
-  add_conditioning_flags(*command, options->request);
-  add_refiner_flags(*command, *options);
+  add_drawing_flags(*command, *options);
   add_hires_flags(*command, options->hires);
-  add_run_flags(*command, *options);
-  add_preview_flags(*command, options->preview);
   command->footer(kFooter + exit_code_help());
-  command->callback([&run, options] { run = [options] { run_txt2img(*options); }; });
+  command->callback([&run, options] {
+    run = [options] {
+      std::shared_ptr<const Upscaler> upscaler;
+      run_drawing(*options,
+                  [&](const Engine& engine, const Model& model, const TextToImageRequest& request,
+                      const RunContext& context, const Model* refiner) {
+                    if (!upscaler) upscaler = load_hires_upscaler(options->hires, engine);
+                    if (!options->hires.scale)
+                      return engine.text_to_images(model, request, context, refiner);
+                    return engine.hires_images(
+                        model, hires_request(options->hires, request, upscaler), context, refiner);
+                  });
+    };
+  });
 }
 
 }  // namespace tintype::cli

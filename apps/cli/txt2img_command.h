@@ -1,4 +1,5 @@
-/// `tintype txt2img`: one picture from one prompt, into a PNG. No state.
+/// `tintype txt2img`: pictures from one prompt, into files; and what commands that draw from a
+/// picture share with it. No state.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -30,8 +31,20 @@ struct Txt2ImgOptions {
   std::string preset;  ///< "" is none
   PreviewOptions preview;
   std::vector<GridAxis> grid;  ///< none, or one or two settings
+  int quality = 90;            ///< of JPEG and WebP files
   bool json = false;
 };
+
+/// Draws one request's pictures.
+using Draw = std::function<std::vector<TextToImageResult>(
+    const Engine& engine, const Model& model, const TextToImageRequest& request,
+    const RunContext& context, const Model* refiner)>;
+
+/// Every flag of txt2img.
+void add_drawing_flags(CLI::App& command, Txt2ImgOptions& options);
+
+/// Loads, draws, saves and reports.
+void run_drawing(const Txt2ImgOptions& options, const Draw& draw);
 
 /// Adds the subcommand to `app`. Parsing it sets `run`, which returns nothing and throws Error.
 void add_txt2img_command(CLI::App& app, std::function<void()>& run);

@@ -25,7 +25,7 @@ std::vector<PipelineTraits> known_pipelines() {
                           .skipped_text_layers = 1,
                           .final_layer_norm = false,
                           .zero_absent_negative = true,
-                          .corrects_schedule = false,
+                          .corrected = nullptr,
                           .default_guidance = 5.0f};
   std::vector<PipelineTraits> entries;
   const auto add = [&](const char* class_name, const PipelineTraits& traits) {
@@ -33,7 +33,9 @@ std::vector<PipelineTraits> known_pipelines() {
     entries.back().class_name = class_name;
   };
   add("StableDiffusionPipeline", sd);
+  add("StableDiffusionImg2ImgPipeline", sd);
   add("StableDiffusionInpaintPipeline", sd);
+  entries.back().corrected = stable_diffusion_inpaint_config;
   add("StableDiffusionXLPipeline", xl);
   add("StableDiffusionXLImg2ImgPipeline", xl);
   add("StableDiffusionXLInpaintPipeline", xl);

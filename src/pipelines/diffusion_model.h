@@ -26,8 +26,9 @@ struct PipelineTraits {
   int64_t skipped_text_layers = 0;    ///< 1: the penultimate layer's features
   bool final_layer_norm = true;       ///< normalise the text features
   bool zero_absent_negative = false;  ///< no negative prompt is zeros instead of an encoded ""
-  /// The reference rewrites steps_offset and clip_sample of the checkpoint's schedule.
-  bool corrects_schedule = true;
+  /// What the reference rewrites of the checkpoint's schedule; null: nothing.
+  NoiseScheduleConfig (*corrected)(NoiseScheduleConfig,
+                                   std::string_view sampler) = stable_diffusion_config;
   float default_guidance = 7.5f;
 
   /// throws kUnsupported naming the class and the known ones

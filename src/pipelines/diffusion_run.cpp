@@ -71,8 +71,8 @@ double Stopwatch::lap() {
 
 std::unique_ptr<Sampler> sampler_of(const DiffusionModel& model, const TextToImageSettings& s,
                                     const std::string& name) {
-  return make_sampler(model.traits.corrects_schedule ? stable_diffusion_config(model.schedule, name)
-                                                     : model.schedule,
+  const auto corrected = model.traits.corrected;
+  return make_sampler(corrected ? corrected(model.schedule, name) : model.schedule,
                       {.name = name,
                        .scheduler = s.scheduler,
                        .steps = s.steps,

@@ -86,6 +86,40 @@ void add_left_out(nlohmann::ordered_json& json, const TextToImageSettings& s) {
   }
 }
 
+const char* name_of(MaskFill fill) {
+  switch (fill) {
+    case MaskFill::kOriginal:
+      return "original";
+    case MaskFill::kNoise:
+      return "noise";
+    case MaskFill::kBlur:
+      return "blur";
+  }
+  return "?";
+}
+
+void add_inpaint(nlohmann::ordered_json& json, const MaskOptions& options) {
+  nlohmann::ordered_json& inpaint = json["inpaint"];
+  inpaint = {{"mask_blur_px", options.blur_px},
+             {"mask_grow_px", options.grow_px},
+             {"fill", name_of(options.fill)},
+             {"composite", options.composite}};
+  if (options.invert) inpaint["invert"] = true;
+  if (options.only_masked) inpaint["only_masked_padding_px"] = options.only_masked_padding_px;
+  const Padding& pad = options.padding;
+  if (!pad.none()) inpaint["pad_px"] = {pad.left, pad.top, pad.right, pad.bottom};
+}
+
+/// In A1111's words, as far as it has them.
+std::string inpaint_text(const MaskOptions& options) {
+  return cat(
+      ", Mask blur: ", options.blur_px,
+      options.fill == MaskFill::kOriginal ? "" : cat(", Masked content: ", name_of(options.fill)),
+      options.only_masked ? cat(", Inpaint area: Only masked, Masked area padding: ",
+                                options.only_masked_padding_px)
+                          : "");
+}
+
 }  // namespace
 
 std::string parameters_text(const TextToImageSettings& s) {
@@ -107,6 +141,7 @@ std::string parameters_text(const TextToImageSettings& s) {
                         ? cat(", Hires upscale: ", s.hires_scale, ", Hires upscaler: ",
                               quoted(s.hires_upscaler.empty() ? s.hires_method : s.hires_upscaler))
                         : "",
+                    s.inpaint ? inpaint_text(*s.inpaint) : "",
                     s.profile == kExact ? "" : cat(", Profile: ", quoted(s.profile)),
                     s.reuse_threshold > 0 ? cat(", Reuse threshold: ", s.reuse_threshold) : "",
                     s.guidance_interval.everywhere()
@@ -150,6 +185,7 @@ std::string settings_json(const TextToImageSettings& s) {
     json["hires_method"] = s.hires_method;
     if (!s.hires_upscaler.empty()) json["hires_upscaler"] = s.hires_upscaler;
   }
+  if (s.inpaint) add_inpaint(json, *s.inpaint);
   if (!s.refiner_name.empty()) {
     json["refiner"] = s.refiner_name;
     json["refiner_sampler"] = s.refiner_sampler;

@@ -1,4 +1,5 @@
 #include "cli/arguments.h"
+#include "cli/image_commands.h"
 
 #include <gtest/gtest.h>
 
@@ -65,6 +66,15 @@ TEST(FreeOutputName, SkipsNamesThatAreTaken) {
   EXPECT_EQ(free_output_name(folder.path(), 7), folder / "tintype-7-2.png");
   write_file(folder / "tintype-7-2.png", "");
   EXPECT_EQ(free_output_name(folder.path(), 7), folder / "tintype-7-3.png");
+}
+
+TEST(ImageFlags, PaddingIsOneNumberOrFour) {
+  const Padding all = parse_padding("64"), four = parse_padding("1,2,3,4");
+  EXPECT_EQ(all.left + all.top + all.right + all.bottom, 256);
+  EXPECT_EQ(four.top, 2);
+  EXPECT_EQ(four.bottom, 4);
+  for (const char* text : {"", "1,2", "1,2,3,4,5", "a", "1,,2,3", "-1", "1,2,3,5000"})
+    EXPECT_THROW(parse_padding(text), Error) << text;
 }
 
 }  // namespace

@@ -43,16 +43,16 @@ void expect_refused(const BadInput& bad) {
 }
 
 TEST(BadInput, UsageErrors) {
-  for (const BadInput& bad :
-       std::vector<BadInput>{{{}, 2, "must be one of txt2img, inspect, compare, pack, samplers"},
-                             {{"draw"}, 2, "got \"draw\""},
-                             {{"txt2img"}, 2, "--model"},
-                             {{"txt2img", "-m", TT_MODEL}, 2, "--prompt"},
-                             {{"inspect"}, 2, "MODEL"},
-                             drawing({"--nonsense"}, 2, "--nonsense"),
-                             drawing({"-W"}, 2, "--width"),
-                             drawing({"-p", "again"}, 2, "--prompt"),
-                             drawing({"stray"}, 2, "stray")})
+  for (const BadInput& bad : std::vector<BadInput>{
+           {{}, 2, "must be one of txt2img, img2img, inpaint, inspect, compare, pack, samplers"},
+           {{"draw"}, 2, "got \"draw\""},
+           {{"txt2img"}, 2, "--model"},
+           {{"txt2img", "-m", TT_MODEL}, 2, "--prompt"},
+           {{"inspect"}, 2, "MODEL"},
+           drawing({"--nonsense"}, 2, "--nonsense"),
+           drawing({"-W"}, 2, "--width"),
+           drawing({"-p", "again"}, 2, "--prompt"),
+           drawing({"stray"}, 2, "stray")})
     expect_refused(bad);
 }
 

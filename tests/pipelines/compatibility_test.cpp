@@ -38,10 +38,10 @@ std::string page() {
       "## Pipelines\n\n`_class_name` of a diffusers folder's `model_index.json`:\n\n";
   for (const std::string& name : PipelineTraits::class_names()) text += cat("- `", name, "`\n");
   text +=
-      "\nThe inpainting classes load and can be inspected; text to image refuses their networks by "
-      "name.\nSingle files in the original layout (SD 1.x, 2.x, XL, XL refiner; safetensors or "
-      "GGUF) "
-      "are recognised\nby their tensors' names; `tests/fixtures/keys` holds the full lists that a "
+      "\nNetworks with mask channels are for `tintype inpaint`; text to image and image to image "
+      "refuse\nthem by name. Inpainting takes every network.\n"
+      "Single files in the original layout (SD 1.x, 2.x, XL, XL refiner; safetensors or GGUF) are "
+      "recognised\nby their tensors' names; `tests/fixtures/keys` holds the full lists that a "
       "test maps.\n\n## Samplers\n\nNames count whatever their case, spaces, hyphens and "
       "underscores. A sampler's name may end in a\nscheduler's, as A1111 and galleries write it: "
       "`DPM++ 2M Karras`, `k_dpmpp_2m_ka`.\n\n| name | label | also known as | takes a scheduler "
@@ -51,6 +51,11 @@ std::string page() {
   text += rows(scheduler_table(), false);
   text += cat("\n## Prompts and noise\n\n- `--syntax`: ", joined(prompt_syntax_names()),
               " ([prompts.md](prompts.md))\n- `--rng`: ", joined(noise_names()), "\n");
+  text +=
+      "\n## Picture files\n\n"
+      "Read, told apart by content: PNG, JPEG, WebP (no animations), up to 2^27 pixels. Written, "
+      "by the "
+      "name's\nending: `.png`, `.jpg`, `.jpeg`, `.webp`.\n";
   return text;
 }
 

@@ -250,6 +250,12 @@ TEST(SamplerRegistry, StableDiffusionPipelineForcesOffsetAndClipping) {
   file.clip_sample = true;
   EXPECT_EQ(stable_diffusion_config(file, "pndm").steps_offset, 1);
   EXPECT_EQ(stable_diffusion_config(file, "pndm").clip_sample, false);
+  // The inpainting pipeline's constructor corrects other keys.
+  file.skip_prk_steps = false;
+  EXPECT_EQ(stable_diffusion_inpaint_config(file, "pndm").steps_offset, 1);
+  EXPECT_EQ(stable_diffusion_inpaint_config(file, "pndm").clip_sample, file.clip_sample);
+  EXPECT_EQ(stable_diffusion_inpaint_config(file, "pndm").skip_prk_steps,
+            file.class_name == "PNDMScheduler");
 }
 
 }  // namespace

@@ -109,5 +109,9 @@ std::vector<std::string> diffusion_scheduler_names();
 /// for keys that the file lacks.
 NoiseScheduleConfig stable_diffusion_config(NoiseScheduleConfig config,
                                             std::string_view sampler_name);
+/// The same of StableDiffusionInpaintPipeline, which leaves clip_sample alone and has PNDM skip its
+/// Runge-Kutta start.
+NoiseScheduleConfig stable_diffusion_inpaint_config(NoiseScheduleConfig config,
+                                                    std::string_view sampler_name);
 
 }  // namespace tintype

@@ -316,4 +316,12 @@ NoiseScheduleConfig stable_diffusion_config(NoiseScheduleConfig config,
   return config;
 }
 
+NoiseScheduleConfig stable_diffusion_inpaint_config(NoiseScheduleConfig config,
+                                                    std::string_view sampler_name) {
+  if (config.steps_offset || entry_named(sampler_name).class_name == config.class_name)
+    config.steps_offset = 1;
+  if (config.class_name == "PNDMScheduler") config.skip_prk_steps = true;
+  return config;
+}
+
 }  // namespace tintype
