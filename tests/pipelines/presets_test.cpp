@@ -109,8 +109,9 @@ std::string page() {
     text += cat("| `", preset.name, "` | ", preset.steps ? cat(*preset.steps) : "model's", " | ",
                 cell(preset.sampler), " | ", cell(preset.scheduler), " | ",
                 preset.guidance_scale ? number(*preset.guidance_scale) : "model's", " | ",
-                number(preset.size_scale), " | ", cell(preset.profile), " | ", cell(preset.offload),
-                " | ", cell(preset.timestep_spacing), " |\n");
+                number(preset.size_scale), " | ", cell(preset.profile), " | ",
+                preset.offload.empty() ? "as needed" : cell(preset.offload), " | ",
+                cell(preset.timestep_spacing), " |\n");
     purposes += cat("- `", preset.name, "`: ", preset.purpose, ".\n");
   }
   return text + "\n" + purposes +
