@@ -123,7 +123,10 @@ PartTimes profile_part(const DiffusionModel& model, const MeasureRequest& reques
   Tensor latents;
   switch (request.part) {
     case ModelPart::kEncode:
-      run = [&] { encode_prompts(model, settings); };
+      run = [&] {
+        if (model.caches) model.caches->prompts.clear();
+        encode_prompts(model, settings);
+      };
       break;
     case ModelPart::kStep:
       conditioning =

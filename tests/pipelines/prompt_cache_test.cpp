@@ -12,6 +12,7 @@ class CountingEncoder final : public TextEncoder {
  public:
   CountingEncoder(std::unique_ptr<TextEncoder> encoder, int& calls)
       : encoder_(std::move(encoder)), calls_(calls) {}
+  const std::vector<WeightSlot>& slots() const override { return encoder_->slots(); }
   const Traits& traits() const override { return encoder_->traits(); }
   TextFeatures encode(const Tensor& ids, const TextOptions& options,
                       const nn::Trace* trace) const override {
