@@ -51,10 +51,11 @@ int run(const Options& o) {
   component.precision = precision_plan(o.profile, component.class_name);
   const auto unet = load_denoising_network(component, Device::kCpu);
   const Tensor x = pattern(Shape{1, o.latent, o.latent, unet->traits().in_channels}, 1.7f);
-  const Tensor context = pattern(Shape{o.batch, o.tokens, unet->traits().context_width}, 1.7f);
-  const auto step = [&] {
-    return seconds_of([&] { unet->forward(x, 501.0f, {.context = context}); });
-  };
+  // As in a request: keys and values of the text are kept from the first call on.
+  const Conditioning conditioning{
+      .context = pattern(Shape{o.batch, o.tokens, unet->traits().context_width}, 1.7f),
+      .projections = std::make_shared<ContextProjections>()};
+  const auto step = [&] { return seconds_of([&] { unet->forward(x, 501.0f, conditioning); }); };
   std::unique_ptr<LatentCodec> vae;  // loaded when first asked for
   const auto decode = [&] {
     if (!vae) {

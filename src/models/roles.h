@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <vector>
@@ -58,6 +59,16 @@ class TextEncoder {
                               const nn::Trace* trace = nullptr) const = 0;
 };
 
+/// Keys and values that cross-attention layers made of a context, by the slot of the layer's to_k:
+/// text does not change from step to step. Belongs to one Conditioning of one request;
+/// single-thread.
+struct ContextProjections {
+  struct KeysValues {
+    Tensor keys, values;
+  };
+  std::map<int64_t, KeysValues> of_layer = {};
+};
+
 /// What a denoising network is told beside the noisy latents and the timestep. One row
 /// for each image, or for guidance the negative ones of all images and then the positive ones.
 struct Conditioning {
@@ -66,6 +77,8 @@ struct Conditioning {
   Tensor time_ids = {};  ///< [R,N] f32 on the host, likewise: sizes, crops, scores
   /// The request's adapters, resolved to this network's slots; null: none.
   std::shared_ptr<const nn::AdapterView> adapters = nullptr;
+  /// Filled at the first call and used by those after it; null: nothing is kept.
+  std::shared_ptr<ContextProjections> projections = nullptr;
 };
 
 /// What one image's network calls carry from one to the next when steps may be reused: a network

@@ -34,6 +34,7 @@ class Linear {
       : Linear(w, in_features, out_features, Options{}) {}
   Linear(const WeightScope& w, int64_t in_features, int64_t out_features, const Options& options);
   Tensor forward(const Tensor& x, const Fused& fused = {}) const;
+  int64_t slot() const { return slot_; }  ///< no other layer of the model has it
   /// What its input is best made for; see Backend::input_type. Adapters take floats.
   WeightFormat input_format(const AdapterView* adapters) const {
     return adapters && !adapters->at(slot_).empty() ? WeightFormat::kStored : weight_->format();

@@ -29,7 +29,10 @@ class NetworkCalls {
   float scale_, rescale_;
   GuidanceInterval interval_;
   std::vector<float> signal_;  ///< alphas_cumprod; empty when guidance is everywhere
+  // The last call's, and what it became for the network.
   const Conditioning* conditioning_ = nullptr;
+  bool left_out_ = false;  ///< guidance was
+  Conditioning rows_;
   /// One for each image, so that a batch's pictures are those drawn alone; none when every call is
   /// computed.
   std::vector<StepReuse> reuse_;

@@ -131,6 +131,7 @@ PartTimes profile_part(const DiffusionModel& model, const MeasureRequest& reques
     case ModelPart::kStep:
       conditioning =
           for_batch(encode_prompts(model, settings).variants.front(), settings.batch_size);
+      conditioning.projections = std::make_shared<ContextProjections>();
       latents =
           pattern(Shape{settings.batch_size, height, width, model.network->traits().in_channels},
                   model.device);

@@ -76,7 +76,7 @@ TEST_P(Batch, APictureIsThePictureDrawnAlone) {
   expect_drawn_as_alone(model, request, "with variations");
 }
 
-TEST_P(Batch, HalvesOfGuidanceThatShareTheirBeginningAreTheSameBits) {
+TEST_P(Batch, SharedBeginningsAndKeptKeysAndValuesAreTheSameBits) {
   const DiffusionModel model = load(GetParam());
   const auto& traits = model.network->traits();
   const Tensor images = pattern(Shape{2, 8, 8, traits.in_channels});
@@ -87,6 +87,13 @@ TEST_P(Batch, HalvesOfGuidanceThatShareTheirBeginningAreTheSameBits) {
     both.time_ids = pattern(Shape{4, ids});
   }
   const Tensor shared = model.network->forward(images, 501, both);
+  both.projections = std::make_shared<ContextProjections>();
+  EXPECT_TRUE(same_bits(shared, model.network->forward(images, 501, both))) << "kept";
+  const auto kept = both.projections->of_layer;
+  ASSERT_FALSE(kept.empty());
+  EXPECT_TRUE(same_bits(shared, model.network->forward(images, 501, both))) << "used again";
+  for (const auto& [layer, made] : both.projections->of_layer)
+    EXPECT_EQ(made.keys.bytes(), kept.at(layer).keys.bytes()) << "made once";
   EXPECT_TRUE(same_bits(shared, model.network->forward(ops::repeat_first(images, 4), 501, both)));
   StepReuse reuse;
   EXPECT_TRUE(same_bits(shared, model.network->forward_reusing(images, 501, both, reuse)));

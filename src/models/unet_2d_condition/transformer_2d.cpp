@@ -24,10 +24,18 @@ CrossAttention::CrossAttention(const WeightScope& w, int64_t width, int64_t cont
       to_out_(w / "to_out.0", width, width) {}
 
 Tensor CrossAttention::forward(const Tensor& x, const Tensor& context, const Tensor& residual,
-                               const nn::AdapterView* adapters) const {
+                               const nn::AdapterView* adapters,
+                               ContextProjections* projections) const {
   const nn::Fused with{.adapters = adapters};
-  const Tensor mixed = ops::attention(to_q_.forward(x, with), to_k_.forward(context, with),
-                                      to_v_.forward(context, with),
+  ContextProjections own;
+  auto& known = (projections ? projections : &own)->of_layer;
+  const auto [entry, missing] = known.try_emplace(to_k_.slot());
+  auto& [keys, values] = entry->second;
+  if (missing) {
+    keys = to_k_.forward(context, with);
+    values = to_v_.forward(context, with);
+  }
+  const Tensor mixed = ops::attention(to_q_.forward(x, with), keys, values,
                                       {.heads = heads_, .scale = scale_, .int8 = int8_});
   return to_out_.forward(mixed, {.residual = &residual, .adapters = adapters});
 }
@@ -43,11 +51,13 @@ BasicTransformerBlock::BasicTransformerBlock(const WeightScope& w, int64_t width
       ff_out_(w / "ff.net.2", 4 * width, width) {}
 
 Tensor BasicTransformerBlock::forward(const Tensor& x, const Tensor& context,
-                                      const nn::AdapterView* adapters) const {
+                                      const nn::AdapterView* adapters,
+                                      ContextProjections* projections) const {
   Tensor n = norm1_.forward(x, attn1_.self_format(adapters));
-  Tensor h = attn1_.forward(n, n, x, adapters);
+  Tensor h = attn1_.forward(n, n, x, adapters, nullptr);
   h = ops::repeat_first(h, context.dim(0));
-  h = attn2_.forward(norm2_.forward(h, attn2_.query_format(adapters)), context, h, adapters);
+  h = attn2_.forward(norm2_.forward(h, attn2_.query_format(adapters)), context, h, adapters,
+                     projections);
   n = norm3_.forward(h, ff_in_.input_format(adapters));
   n = ops::geglu(ff_in_.forward(n, {.adapters = adapters}), ff_out_.input_format(adapters));
   return ff_out_.forward(n, {.residual = &h, .adapters = adapters});
@@ -65,14 +75,15 @@ Transformer2DModel::Transformer2DModel(const WeightScope& w, const Options& o)
 }
 
 Tensor Transformer2DModel::forward(const Tensor& x, const Tensor& context,
-                                   const nn::AdapterView* adapters) const {
+                                   const nn::AdapterView* adapters,
+                                   ContextProjections* projections) const {
   const Shape tokens{x.dim(0), x.dim(1) * x.dim(2), x.dim(3)};
   Tensor residual = x.reshape(tokens);
   Tensor h =
       proj_in_.forward(norm_.forward(residual, {.consumer = proj_in_.input_format(adapters)}),
                        {.adapters = adapters});
   for (const BasicTransformerBlock& block : transformer_blocks_)
-    h = block.forward(h, context, adapters);
+    h = block.forward(h, context, adapters, projections);
   residual = ops::repeat_first(residual, context.dim(0));
   return proj_out_.forward(h, {.residual = &residual, .adapters = adapters})
       .reshape(x.shape().with(0, context.dim(0)));

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "models/roles.h"
 #include "nn/layers.h"
 
 namespace tintype {
@@ -13,9 +14,10 @@ namespace tintype {
 class CrossAttention {
  public:
   CrossAttention(const WeightScope& w, int64_t width, int64_t context_width, int64_t heads);
-  /// x [B,S,C], context [B,T,E] -> to_out(attention) + residual, [B,S,C]
+  /// x [B,S,C], context [B,T,E] -> to_out(attention) + residual, [B,S,C]. Keys and values come from
+  /// `projections`, or go there; null: they are made for this call.
   Tensor forward(const Tensor& x, const Tensor& context, const Tensor& residual,
-                 const nn::AdapterView* adapters) const;
+                 const nn::AdapterView* adapters, ContextProjections* projections) const;
   /// What x is made for, where it is the context too and where it is not.
   WeightFormat self_format(const nn::AdapterView* adapters) const {
     return nn::input_format({&to_q_, &to_k_, &to_v_}, adapters);
@@ -36,7 +38,8 @@ class CrossAttention {
 class BasicTransformerBlock {
  public:
   BasicTransformerBlock(const WeightScope& w, int64_t width, int64_t context_width, int64_t heads);
-  Tensor forward(const Tensor& x, const Tensor& context, const nn::AdapterView* adapters) const;
+  Tensor forward(const Tensor& x, const Tensor& context, const nn::AdapterView* adapters,
+                 ContextProjections* projections) const;
 
  private:
   nn::LayerNorm norm1_;
@@ -55,7 +58,8 @@ class Transformer2DModel {
   };
   Transformer2DModel(const WeightScope& w, const Options& options);
   /// x [B,H,W,C], context [R,T,E], R a multiple of B (see DenoisingNetwork::forward) -> [R,H,W,C]
-  Tensor forward(const Tensor& x, const Tensor& context, const nn::AdapterView* adapters) const;
+  Tensor forward(const Tensor& x, const Tensor& context, const nn::AdapterView* adapters,
+                 ContextProjections* projections) const;
 
  private:
   nn::GroupNorm norm_;

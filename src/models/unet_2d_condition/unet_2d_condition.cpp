@@ -157,7 +157,7 @@ void Unet2dConditionModel::add_up_blocks(const WeightScope& w, const Config& c) 
 Tensor Unet2dConditionModel::DownBlock::layer(size_t i, const Tensor& x, const BlockInputs& in,
                                               std::vector<Tensor>& skips) const {
   Tensor h = resnets[i].forward(x, &in.temb, nullptr, in.adapters);
-  if (!attentions.empty()) h = attentions[i].forward(h, in.context, in.adapters);
+  if (!attentions.empty()) h = attentions[i].forward(h, in.context, in.adapters, in.projections);
   skips.push_back(h);
   return h;
 }
@@ -175,8 +175,8 @@ Tensor Unet2dConditionModel::DownBlock::forward(Tensor x, const BlockInputs& in,
 Tensor Unet2dConditionModel::MidBlock::forward(const Tensor& x, const BlockInputs& in) const {
   const Tensor h = resnet0.forward(x, &in.temb, nullptr, in.adapters);
   if (!attention) return h;
-  return resnet1->forward(attention->forward(h, in.context, in.adapters), &in.temb, nullptr,
-                          in.adapters);
+  return resnet1->forward(attention->forward(h, in.context, in.adapters, in.projections), &in.temb,
+                          nullptr, in.adapters);
 }
 
 Tensor Unet2dConditionModel::UpBlock::layers(size_t first, size_t last, Tensor x,
@@ -185,7 +185,7 @@ Tensor Unet2dConditionModel::UpBlock::layers(size_t first, size_t last, Tensor x
   for (size_t i = first; i < last; ++i) {
     x = resnets[i].forward(ops::concat_last(x, skips.back()), &in.temb, nullptr, in.adapters);
     skips.pop_back();
-    if (!attentions.empty()) x = attentions[i].forward(x, in.context, in.adapters);
+    if (!attentions.empty()) x = attentions[i].forward(x, in.context, in.adapters, in.projections);
   }
   return x;
 }
@@ -287,13 +287,15 @@ Tensor Unet2dConditionModel::run(const Tensor& images, float timestep,
   const Tensor first_temb =
       ops::activation(time_embedding(x, timestep, conditioning, trace), config_.act_fn);
   const Tensor temb = ops::repeat_first(first_temb, rows);
-  const BlockInputs in{temb, conditioning.context, adapters};
+  ContextProjections* projections = conditioning.projections.get();
+  const BlockInputs in{temb, conditioning.context, adapters, projections};
 
   Tensor h = conv_in_.forward(x, {.adapters = adapters});
   nn::trace(trace, "conv_in", h);
 
   std::vector<Tensor> skips;
-  Tensor first = down_blocks_[0].layer(0, h, {first_temb, conditioning.context, adapters}, skips);
+  Tensor first =
+      down_blocks_[0].layer(0, h, {first_temb, conditioning.context, adapters, projections}, skips);
   h = ops::repeat_first(h, rows);
   first = ops::repeat_first(first, rows);
   skips = {h, first};

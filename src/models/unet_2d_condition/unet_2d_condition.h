@@ -33,6 +33,7 @@ class Unet2dConditionModel final : public DenoisingNetwork {
     const Tensor& temb;     ///< after the activation, see ResnetBlock2D
     const Tensor& context;  ///< [B,S,E]
     const nn::AdapterView* adapters = nullptr;
+    ContextProjections* projections = nullptr;
   };
   struct DownBlock {
     std::vector<nn::ResnetBlock2D> resnets;
