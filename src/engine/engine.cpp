@@ -134,28 +134,34 @@ std::string checked_offload(const std::string& name) {
        printable(name, 80), "\"");
 }
 
-/// Whether a picture of the model's own size fits with the stage's weights in memory.
-bool fits(const MetaModel& meta, const ModelInfo& info, bool in_turn, uint64_t limit) {
+enum class Fit { kNot, kInBands, kWhole };
+
+/// How a picture of the model's own size fits with the stage's weights in memory.
+Fit fit_of(const MetaModel& meta, const ModelInfo& info, bool in_turn, uint64_t limit) {
   try {
-    fitting_bands(meta.model,
-                  {.width_px = info.default_width_px,
-                   .height_px = info.default_height_px,
-                   .reuse_threshold = meta.model.default_reuse_threshold},
-                  stage_weights(meta, in_turn), limit);
-    return true;
+    const DecodeBands bands = fitting_bands(meta.model,
+                                            {.width_px = info.default_width_px,
+                                             .height_px = info.default_height_px,
+                                             .reuse_threshold = meta.model.default_reuse_threshold},
+                                            stage_weights(meta, in_turn), limit);
+    return bands.rows ? Fit::kInBands : Fit::kWhole;
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kOutOfMemory) throw;
-    return false;
+    return Fit::kNot;
   }
 }
 
-/// What was asked for; else sequential where that lets the model draw and nothing else does.
+/// What was asked for; else sequential where that lets the model draw and nothing else does, and
+/// for a packed model, whose weights come and go at no cost, where it spares decoding in bands.
 std::string resolved_offload(const std::string& wanted, const MetaModel& meta,
-                             const ModelInfo& info, uint64_t limit) {
+                             const ModelInfo& info, bool packed, uint64_t limit) {
   if (!wanted.empty()) return wanted;
-  const bool helps = limit && !fits(meta, info, false, limit) &&
-                     (fits(meta, info, true, limit) || meta.weight_bytes > limit);
-  return helps ? kSequential : kNone;
+  if (!limit) return kNone;
+  const Fit resident = fit_of(meta, info, false, limit), in_turn = fit_of(meta, info, true, limit);
+  const bool draws_so_only =
+      resident == Fit::kNot && (in_turn != Fit::kNot || meta.weight_bytes > limit);
+  const bool spares_bands = packed && resident == Fit::kInBands && in_turn == Fit::kWhole;
+  return draws_so_only || spares_bands ? kSequential : kNone;
 }
 
 void require_weights_fit(const ModelInfo& info, const StageWeights& weights, uint64_t limit) {
@@ -173,7 +179,7 @@ ResidentModel::ResidentModel(const CheckpointLayout& layout, Device device,
       info_(describe(layout, meta_)),
       model_([&] {
         const uint64_t limit = limit_or_machine(shared.memory_limit_bytes);
-        info_.offload = resolved_offload(offload, meta_, info_, limit);
+        info_.offload = resolved_offload(offload, meta_, info_, layout.packed != nullptr, limit);
         require_weights_fit(info_, stage_weights(meta_, in_turn()), limit);
         return in_turn() ? DiffusionModel::load_in_turn(layout, meta_.model, device, shared.turns)
                          : DiffusionModel::load(layout, device, context);

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/expect_error.h"
+#include "base/temporary_folder.h"
 #include "models/fixture_files.h"
 #include "pipelines/memory_prediction.h"
 #include "pipelines/text_to_image.h"
@@ -76,6 +77,21 @@ TEST(InTurn, StagesMeetTheLargestPartAndNotAll) {
   EXPECT_EQ(parts.denoise,
             std::max(meta.network.bytes, meta.text_towers[0].bytes + meta.text_towers[1].bytes));
   EXPECT_EQ(parts.decode, meta.codec.bytes);
+}
+
+TEST(InTurn, APackedModelTakesTurnsRatherThanDecodeInBands) {
+  const std::filesystem::path folder =
+      std::filesystem::path(TT_SOURCE_DIR) / "models" / "tintype-emoji-128";
+  const TemporaryFolder scratch;
+  const std::filesystem::path packed = scratch.path() / "demo.tintype";
+  pack(folder, packed);
+  const MetaModel meta = load_meta_model(CheckpointLayout::read(folder, {}));
+  const MemoryPrediction beside = predict_memory(
+      meta.model,
+      {.width_px = meta.model.default_width_px(), .height_px = meta.model.default_height_px()});
+  const Engine engine({.memory_limit_bytes = meta.weight_bytes + beside.decode_bytes - 1});
+  EXPECT_EQ(engine.load(folder)->info().offload, "none");
+  EXPECT_EQ(engine.load(packed)->info().offload, "sequential");
 }
 
 TEST(InTurn, TheEngineChoosesItWhereTheLimitLeavesNoOtherWay) {
