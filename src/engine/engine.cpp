@@ -247,9 +247,8 @@ DecodeBands bands_for(const Residents& at, const TextToImageSettings& settings,
       .encodes = settings.strength && !settings.hires_method.starts_with("latent"),
       .reuse_threshold = settings.reuse_threshold};
   // What the caches keep counts, too. The last model decodes.
-  const StageWeights weights =
-      weights_beside(at.model, at.refiner,
-                     caches.prompts.counters().bytes + at.model.adapter_counters().resident_bytes);
+  const StageWeights weights = weights_beside(
+      at.model, at.refiner, caches.bytes() + at.model.adapter_counters().resident_bytes);
   const DecodeBands bands = at.model.bands_for(size, weights, limit);
   return at.refiner ? at.refiner->bands_for(size, weights, limit) : bands;
 }
@@ -306,7 +305,8 @@ class ResidentUpscaler final : public Upscaler {
 
 Engine::Engine(const EngineOptions& options)
     : options_(options),
-      caches_(std::make_shared<ModelCaches>(options.prompt_cache_bytes)),
+      caches_(
+          std::make_shared<ModelCaches>(options.prompt_cache_bytes, options.encoding_cache_bytes)),
       turns_(std::make_shared<PartsInTurn>()) {
   TT_REQUIRE(options.threads >= 0 && options.threads <= kMaxThreads, "threads", "must be in 0..",
              kMaxThreads, " (0: one per core), got ", options.threads);
@@ -390,7 +390,9 @@ std::vector<TextToImageResult> Engine::hires_images(const Model& model, const Hi
                                adapters);
 }
 
-std::vector<CacheCounters> Engine::caches() const { return {caches_->prompts.counters()}; }
+std::vector<CacheCounters> Engine::caches() const {
+  return {caches_->prompts.counters(), caches_->encodings.counters()};
+}
 
 std::shared_ptr<const Upscaler> Engine::load_upscaler(const std::filesystem::path& path) const {
   backend_for(Device::kCpu).use_threads(options_.threads);

@@ -24,8 +24,8 @@ class ResnetBlock2D {
   /// x [B,H,W,Cin] -> [B,H,W,Cout]. `activated_temb` [B,temb] is the time embedding after the
   /// activation, which all blocks share; null in autoencoders.
   /// `bands` as in GroupNorm.
-  Tensor forward(Tensor x, const Tensor* activated_temb = nullptr,
-                 BandMoments* bands = nullptr, const AdapterView* adapters = nullptr) const;
+  Tensor forward(Tensor x, const Tensor* activated_temb = nullptr, BandMoments* bands = nullptr,
+                 const AdapterView* adapters = nullptr) const;
 
  private:
   Activation activation_;

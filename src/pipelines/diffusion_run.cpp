@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "backend/registry.h"
+#include "caches/key_writer.h"
 #include "ops/ops.h"
 #include "pipelines/network_calls.h"
 #include "pipelines/previewer.h"
@@ -139,7 +140,20 @@ Shape DiffusionRun::latent_shape() const {
 
 Tensor DiffusionRun::encode(const Tensor& picture) {
   context_.report(Stage::kEncodeImage, 0, 1);
-  const Tensor moments = model_.codec->encode_moments(picture);
+  const auto encode = [&] { return model_.codec->encode_moments(picture); };
+  Tensor moments;
+  if (model_.caches) {
+    const Tensor pixels = ops::to_host(picture);
+    const std::string key =
+        KeyWriter().add(model_.id).add(pixels.dim(2)).add(pixels.span<float>()).take();
+    moments = *model_.caches->encodings.find_or_make(key, [&] {
+      Tensor made = encode();
+      const uint64_t bytes = made.nbytes() + 2 * key.size();  // the key is kept twice
+      return std::pair(std::move(made), bytes);
+    });
+  } else {
+    moments = encode();
+  }
   Tensor latents = ops::to_host(sample_posterior(model_, moments, more_noise()));
   context_.report(Stage::kEncodeImage, 1, 1);
   timings_.encode_image_s += stage_.lap();

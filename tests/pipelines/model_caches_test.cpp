@@ -1,7 +1,9 @@
-// Encoded prompts are kept: what a second request encodes, and what makes it encode again.
+// Encoded prompts and pictures are kept: what a second request encodes, and what makes it encode
+// again.
 #include <gtest/gtest.h>
 
 #include "models/fixture_files.h"
+#include "pipelines/image_to_image.h"
 #include "pipelines/text_to_image.h"
 
 namespace tintype::testing {
@@ -130,6 +132,56 @@ TEST(PromptCache, ABudgetOfNothingKeepsNothing) {
   counted.draw(request_of("a fox"));
   EXPECT_EQ(counted.draw(request_of("a fox")), 2);
   EXPECT_EQ(counted.model.caches->prompts.counters().bytes, 0u);
+}
+
+class CountingCodec final : public LatentCodec {
+ public:
+  CountingCodec(std::unique_ptr<LatentCodec> codec, int& encodings)
+      : codec_(std::move(codec)), encodings_(encodings) {}
+  const Traits& traits() const override { return codec_->traits(); }
+  Tensor decode(const Tensor& latents, const nn::Trace* trace) const override {
+    return codec_->decode(latents, trace);
+  }
+  Tensor decode_in_bands(const Tensor& latents, const DecodeBands& bands) const override {
+    return codec_->decode_in_bands(latents, bands);
+  }
+  Tensor encode_moments(const Tensor& picture, const nn::Trace* trace) const override {
+    ++encodings_;
+    return codec_->encode_moments(picture, trace);
+  }
+
+ private:
+  std::unique_ptr<LatentCodec> codec_;
+  int& encodings_;
+};
+
+TEST(EncodingCache, ASecondRequestWithTheSamePictureEncodesNothing) {
+  Counted counted("four-level", std::make_shared<ModelCaches>(10'000'000, 10'000'000));
+  int encodings = 0;
+  DiffusionModel& model = counted.model;
+  model.codec = std::make_unique<CountingCodec>(std::move(model.codec), encodings);
+  const auto draw = [&](uint8_t level, uint64_t seed) {
+    ImageToImageRequest request{.drawing = request_of("a fox"), .strength = 1.0};
+    request.drawing.seed = seed;
+    const int side = model.default_width_px();
+    request.image = std::make_shared<const Image>(
+        Image{side, side, std::vector<uint8_t>(static_cast<size_t>(3 * side * side), level)});
+    encodings = 0;
+    return image_to_images(model, resolve_settings(model, request), request.image, RunContext())
+        .front()
+        .image.rgb;
+  };
+  const auto first = draw(90, 1);
+  EXPECT_EQ(encodings, 1);
+  EXPECT_EQ(draw(90, 1), first);
+  EXPECT_EQ(encodings, 0);
+  EXPECT_NE(draw(90, 2), first) << "the posterior's sample is each request's own";
+  EXPECT_EQ(encodings, 0);
+  draw(91, 1);
+  EXPECT_EQ(encodings, 1) << "another picture";
+  model.caches = std::make_shared<ModelCaches>(10'000'000, 0);
+  EXPECT_EQ(draw(90, 1), first) << "the same picture without the cache";
+  EXPECT_EQ(encodings, 1);
 }
 
 }  // namespace
