@@ -63,46 +63,14 @@ std::vector<Listed> list(const fs::path& folder) {
 }  // namespace
 
 AdapterRegistry::AdapterRegistry(size_t budget_bytes, Load load)
-    : budget_(budget_bytes), load_(std::move(load)) {}
+    : load_(std::move(load)), cache_("adapters", budget_bytes) {}
 
 std::shared_ptr<const Adapter> AdapterRegistry::get(const fs::path& file) {
-  const std::string key = key_of(file);
-  {
-    const std::scoped_lock lock(mutex_);
-    if (const auto found = by_key_.find(key); found != by_key_.end()) {
-      ++counters_.hits;
-      entries_.splice(entries_.begin(), entries_, found->second);
-      return found->second->adapter;
-    }
-    ++counters_.misses;
-  }
-  const std::shared_ptr<const Adapter> adapter = load_(file);
-  const std::scoped_lock lock(mutex_);
-  insert(key, adapter);
-  return adapter;
-}
-
-void AdapterRegistry::insert(const std::string& key,
-                             const std::shared_ptr<const Adapter>& adapter) {
-  if (adapter->bytes() > budget_ || by_key_.contains(key)) return;
-  entries_.push_front({key, adapter});
-  by_key_[key] = entries_.begin();
-  bytes_ += adapter->bytes();
-  while (bytes_ > budget_) {
-    bytes_ -= entries_.back().adapter->bytes();
-    by_key_.erase(entries_.back().key);
-    entries_.pop_back();
-    ++counters_.evictions;
-  }
-}
-
-AdapterRegistryCounters AdapterRegistry::counters() const {
-  const std::scoped_lock lock(mutex_);
-  AdapterRegistryCounters now = counters_;
-  now.resident = entries_.size();
-  now.resident_bytes = bytes_;
-  now.budget_bytes = budget_;
-  return now;
+  return *cache_.find_or_make(key_of(file), [&] {
+    std::shared_ptr<const Adapter> adapter = load_(file);
+    const uint64_t bytes = adapter->bytes();
+    return std::pair(std::move(adapter), bytes);
+  });
 }
 
 fs::path find_adapter(const fs::path& folder, const std::string& name) {

@@ -42,8 +42,8 @@ class ResidentModel final : public Model {
                 const Shared& shared, const RunContext& context);
   const ModelInfo& info() const override { return info_; }
   AdapterCounters adapter_counters() const override {
-    const AdapterRegistryCounters c = adapters_->counters();
-    return {c.hits, c.misses, c.evictions, c.resident, c.resident_bytes, c.budget_bytes};
+    const CacheCounters c = adapters_->counters();
+    return {c.hits, c.misses, c.evictions, c.entries, c.bytes, c.budget_bytes};
   }
   AdapterRegistry& adapters() const { return *adapters_; }
   /// fitting_bands() of this model; the last answer is kept, since the prediction takes as long as

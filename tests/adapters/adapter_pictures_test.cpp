@@ -5,7 +5,6 @@
 
 #include <unistd.h>
 
-#include <cmath>
 #include <fstream>
 #include <optional>
 
@@ -13,13 +12,13 @@
 #include "base/json.h"
 #include "models/fixture_files.h"
 #include "models/precision.h"
+#include "pipelines/picture_difference.h"
 #include "pipelines/request_adapters.h"
 #include "pipelines/text_to_image.h"
 
 namespace tintype::testing {
 namespace {
 
-constexpr double kMeanTolerance = 0.5;  // of 255
 constexpr size_t kBudget = 64 << 20;
 
 /// A model with a registry of its own.
@@ -65,14 +64,6 @@ TextToImageRequest request_of(const JsonObject& c, const std::filesystem::path& 
   return request;
 }
 
-double mean_difference(const Image& image, const Tensor& expected) {
-  if (static_cast<int64_t>(image.rgb.size()) != expected.numel()) return 255;
-  double sum = 0;
-  for (size_t i = 0; i < image.rgb.size(); ++i)
-    sum += std::abs(static_cast<int>(image.rgb[i]) - static_cast<int>(expected.data<uint8_t>()[i]));
-  return sum / static_cast<double>(image.rgb.size());
-}
-
 /// Of this process now; 0 where the system does not tell.
 uint64_t resident_bytes() {
   std::ifstream statm("/proc/self/statm");
@@ -92,11 +83,11 @@ TEST_P(AdapterPictures, MatchTheReference) {
   for (const Json& entry : index["pictures"]) {
     const JsonObject c(entry, "pictures.json");
     const Image image = adapted.draw(request_of(c, folder)).front();
-    const double mean = mean_difference(image, pictures.raw(c.text("name")));
+    const double mean = difference_of(image, pictures.raw(c.text("name"))).mean;
     EXPECT_LE(mean, kMeanTolerance) << c.text("name");
     RecordProperty(c.text("name"), cat(mean));
     if (!entry["adapters"].empty()) {
-      EXPECT_GT(mean_difference(image, plain), 3) << c.text("name") << " changes nothing";
+      EXPECT_GT(difference_of(image, plain).mean, 3) << c.text("name") << " changes nothing";
     }
   }
 }
@@ -219,7 +210,7 @@ TEST(AdapterRequests, TenThousandSwitchesLeaveNothingBehind) {
   const uint64_t before = resident_bytes();
   for (int i = 0; i < 10'000; ++i) ASSERT_TRUE(switch_to(i));
   EXPECT_LT(resident_bytes(), before + (uint64_t{2} << 20));
-  const AdapterRegistryCounters counters = adapted.registry->counters();
+  const CacheCounters counters = adapted.registry->counters();
   EXPECT_EQ(counters.misses, 4u);
   EXPECT_EQ(counters.hits, 10'200u - 4);
   EXPECT_EQ(counters.evictions, 0u);
@@ -244,7 +235,7 @@ TEST(AdapterRequests, ASmallBudgetForgetsTheLeastRecentlyUsed) {
   EXPECT_EQ(adapted.registry->get(file_of("kohya")), held);
   adapted.registry->get(file_of("processors"));  // peft goes: kohya was asked for since
   EXPECT_EQ(adapted.registry->counters().evictions, 1u);
-  EXPECT_LT(adapted.registry->counters().resident_bytes, all);
+  EXPECT_LT(adapted.registry->counters().bytes, all);
   EXPECT_EQ(adapted.registry->get(file_of("kohya")), held);
   EXPECT_EQ(adapted.registry->counters().misses, 3u);
   adapted.registry->get(file_of("peft"));

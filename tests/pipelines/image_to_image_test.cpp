@@ -9,12 +9,11 @@
 #include "pipelines/image_to_image.h"
 #include "pipelines/inpaint.h"
 #include "pipelines/memory_prediction.h"
+#include "pipelines/picture_difference.h"
 #include "pipelines/text_to_image.h"
 
 namespace tintype::testing {
 namespace {
-
-constexpr double kMeanTolerance = 0.5;  // of 255
 
 DiffusionModel load(const std::filesystem::path& folder) {
   return DiffusionModel::load(CheckpointLayout::read(folder), Device::kCpu, RunContext());
@@ -91,16 +90,9 @@ TEST_P(ImagePictures, AgreeWithTheReference) {
     }
     const Tensor expected = pictures.raw(name);
     ASSERT_EQ(Shape({image.height_px, image.width_px, 3}), expected.shape()) << name;
-    double sum = 0, worst = 0;
-    for (size_t i = 0; i < image.rgb.size(); ++i) {
-      const double difference =
-          std::abs(static_cast<int>(image.rgb[i]) - static_cast<int>(expected.data<uint8_t>()[i]));
-      sum += difference;
-      worst = std::max(worst, difference);
-    }
-    const double mean = sum / static_cast<double>(image.rgb.size());
-    EXPECT_LE(mean, kMeanTolerance) << name << ", largest difference " << worst;
-    RecordProperty(name, cat("mean ", mean, " max ", worst));
+    const auto [mean, largest] = difference_of(image, expected);
+    EXPECT_LE(mean, kMeanTolerance) << name << ", largest difference " << largest;
+    RecordProperty(name, cat("mean ", mean, " max ", largest));
   }
 }
 

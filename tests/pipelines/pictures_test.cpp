@@ -10,13 +10,12 @@
 #include "models/fixture_files.h"
 #include "pipelines/memory_prediction.h"
 #include "pipelines/noise.h"
+#include "pipelines/picture_difference.h"
 #include "pipelines/prompt_encoding.h"
 #include "pipelines/text_to_image.h"
 
 namespace tintype::testing {
 namespace {
-
-constexpr double kMeanTolerance = 0.5;  // of 255
 
 class Pictures : public ::testing::TestWithParam<std::string> {
  protected:
@@ -107,16 +106,9 @@ TEST_P(Pictures, MatchTheReferencePipeline) {
     const Image image = draw(model, request, refiner ? &*refiner : nullptr).image;
     const Tensor expected = pictures.raw(name);
     ASSERT_EQ(static_cast<int64_t>(image.rgb.size()), expected.numel()) << name;
-    double sum = 0, worst = 0;
-    for (size_t i = 0; i < image.rgb.size(); ++i) {
-      const double difference =
-          std::abs(static_cast<int>(image.rgb[i]) - static_cast<int>(expected.data<uint8_t>()[i]));
-      sum += difference;
-      worst = std::max(worst, difference);
-    }
-    const double mean = sum / static_cast<double>(image.rgb.size());
-    EXPECT_LE(mean, kMeanTolerance) << name << ", largest difference " << worst;
-    RecordProperty(name, cat("mean ", mean, " max ", worst));
+    const auto [mean, largest] = difference_of(image, expected);
+    EXPECT_LE(mean, kMeanTolerance) << name << ", largest difference " << largest;
+    RecordProperty(name, cat("mean ", mean, " max ", largest));
   }
 }
 
