@@ -107,4 +107,16 @@ std::string printable(std::string_view text, size_t max_bytes) {
   return out;
 }
 
+std::string joined(std::span<const std::string> names) {
+  std::string list;
+  for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
+  return list;
+}
+
+std::string unknown_name(std::string_view given, std::span<const std::string> known) {
+  const std::string nearest = nearest_name(given, known);
+  return "must be one of " + joined(known) + ", got \"" + printable(given) + "\"" +
+         (nearest.empty() ? "" : "; did you mean " + nearest + "?");
+}
+
 }  // namespace tintype

@@ -58,17 +58,9 @@ constexpr std::array kProfiles = {Profile{kExact, exact}, Profile{"balanced", ba
 
 constexpr std::array kParts = {"unet", "vae", "text_encoder"};
 
-std::string joined(const std::vector<std::string>& names) {
-  std::string list;
-  for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
-  return list;
-}
-
 [[noreturn]] void refuse(std::string_view what, std::string_view given,
                          const std::vector<std::string>& known) {
-  const std::string nearest = nearest_name(given, known);
-  fail(ErrorKind::kInvalidArgument, "profile", what, " must be one of ", joined(known), ", got \"",
-       printable(given), "\"", nearest.empty() ? "" : cat("; did you mean ", nearest, "?"));
+  fail(ErrorKind::kInvalidArgument, "profile", what, " ", unknown_name(given, known));
 }
 
 const Profile& profile_of(std::string_view name) {

@@ -57,16 +57,11 @@ std::vector<Preset> preset_table() {
 
 Preset find_preset(std::string_view name) {
   std::vector<std::string> names;
-  std::string list;
   for (Preset& preset : preset_table()) {
     if (preset.name == name) return std::move(preset);
     names.push_back(preset.name);
-    list += cat(list.empty() ? "" : ", ", preset.name);
   }
-  const std::string nearest = nearest_name(std::string(name), names);
-  fail(ErrorKind::kInvalidArgument, "preset", "must be one of ", list, ", got \"",
-       printable(std::string(name)), "\"",
-       nearest.empty() ? "" : cat("; did you mean ", nearest, "?"));
+  fail(ErrorKind::kInvalidArgument, "preset", unknown_name(name, names));
 }
 
 void apply_preset(const Preset& preset, TextToImageRequest& request, LoadOptions& load) {

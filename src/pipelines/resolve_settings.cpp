@@ -28,11 +28,7 @@ int checked_side(const char* name, std::optional<int> side, int fallback, int64_
 std::string checked_name(const char* field, const std::string& name,
                          const std::vector<std::string>& known) {
   if (std::find(known.begin(), known.end(), name) != known.end()) return name;
-  std::string list;
-  for (const std::string& entry : known) list += (list.empty() ? "" : ", ") + entry;
-  const std::string nearest = nearest_name(name, known);
-  fail(ErrorKind::kInvalidArgument, field, "must be one of ", list, ", got \"", printable(name),
-       "\"", nearest.empty() ? "" : cat("; did you mean ", nearest, "?"));
+  fail(ErrorKind::kInvalidArgument, field, unknown_name(name, known));
 }
 
 std::string checked_sampler(const DiffusionModel& model, const std::string& wanted) {

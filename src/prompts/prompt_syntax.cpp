@@ -237,9 +237,7 @@ PromptSyntax parse_prompt_syntax(std::string_view name) {
   if (name == "plain") return PromptSyntax::kPlain;
   if (name == "a1111") return PromptSyntax::kA1111;
   if (name == "comfy") return PromptSyntax::kComfy;
-  const std::string nearest = nearest_name(name, prompt_syntax_names());
-  fail(ErrorKind::kInvalidArgument, "prompt syntax", "must be one of plain, a1111, comfy, got \"",
-       printable(name), "\"", nearest.empty() ? "" : cat("; did you mean ", nearest, "?"));
+  fail(ErrorKind::kInvalidArgument, "prompt syntax", unknown_name(name, prompt_syntax_names()));
 }
 
 std::vector<PromptFragment> parse_fragments(std::string_view text, PromptSyntax syntax) {

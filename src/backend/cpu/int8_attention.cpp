@@ -24,8 +24,6 @@ constexpr int64_t kKeyBlock = 256;
 constexpr int32_t kTop = 255;         // the greatest rounded weight
 constexpr int32_t kOctaveSteps = 64;  // steps of the exponent that a factor of two is cut into
 
-int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
-
 /// dots[I] += x[row I / V] . w over `quads`: V vectors a row. `w` advances by V vectors a quad.
 template <int V, size_t... I>
 TT_VNNI_INLINE void multiply(const uint8_t* x, int64_t row_bytes, int64_t quads, const int8_t* w,

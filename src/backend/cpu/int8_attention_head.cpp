@@ -11,8 +11,6 @@
 namespace tintype::cpu {
 namespace {
 
-int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
-
 /// Mean over the tokens of each channel; out has whole vectors, zero past the width.
 TT_VNNI void means(const AttentionArgs& a, const float* x, float* out) {
   const int64_t stride = a.heads * a.head_width;

@@ -22,6 +22,8 @@ inline constexpr int64_t kValuePanel = 32;   ///< channels that are gathered at 
 inline constexpr int32_t kQueryShift = 128;  ///< what unsigned queries have over signed ones
 inline constexpr int64_t kKeysOfQuad = 4;
 
+inline int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
+
 /// Extents of one head, and where its parts lie in its memory.
 struct HeadLayout {
   int64_t width_quads, padded_width, padded_keys;

@@ -122,12 +122,6 @@ bool is_one_of(std::string_view wanted, std::string_view name, std::string_view 
          std::any_of(others.begin(), others.end(), same);
 }
 
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
-
 using Spellings = std::vector<std::pair<std::string, std::string>>;
 
 /// `spellings`: every name that would have been accepted, with the canonical one it stands for.
