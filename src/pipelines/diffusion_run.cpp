@@ -138,9 +138,9 @@ Shape DiffusionRun::latent_shape() const {
           settings_.width_px / codec.factor, codec.latent_channels};
 }
 
-Tensor DiffusionRun::encode(const Tensor& picture) {
+Tensor DiffusionRun::encode(const Tensor& picture, const CodecBands& bands) {
   context_.report(Stage::kEncodeImage, 0, 1);
-  const auto encode = [&] { return model_.codec->encode_moments(picture); };
+  const auto encode = [&] { return encode_picture(model_, picture, bands); };
   Tensor moments;
   if (model_.caches) {
     const Tensor pixels = ops::to_host(picture);
@@ -215,7 +215,7 @@ Tensor DiffusionRun::denoise(Tensor latents, const KnownRegion* known) {
 }
 
 std::vector<TextToImageResult> DiffusionRun::decode(const Tensor& latents,
-                                                    const DecodeBands& bands) {
+                                                    const CodecBands& bands) {
   const Backend& backend = backend_for(model_.device);
   const int images = settings_.batch_size;
   backend.trim();  // the decoder's sizes have nothing in common with the network's
