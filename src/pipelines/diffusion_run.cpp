@@ -144,11 +144,12 @@ Tensor DiffusionRun::encode(const Tensor& picture, const CodecBands& bands) {
   Tensor moments;
   if (model_.caches) {
     const Tensor pixels = ops::to_host(picture);
-    const std::string key =
+    std::string key =
         KeyWriter().add(model_.id).add(pixels.dim(2)).add(pixels.span<float>()).take();
-    moments = *model_.caches->encodings.find_or_make(key, [&] {
+    const uint64_t key_bytes = key.size();
+    moments = *model_.caches->encodings.find_or_make(std::move(key), [&] {
       Tensor made = encode();
-      const uint64_t bytes = made.nbytes() + 2 * key.size();  // the key is kept twice
+      const uint64_t bytes = made.nbytes() + key_bytes;
       return std::pair(std::move(made), bytes);
     });
   } else {
