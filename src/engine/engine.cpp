@@ -48,8 +48,8 @@ class ResidentModel final : public Model {
   AdapterRegistry& adapters() const { return *adapters_; }
   /// fitting_bands() of this model; the last answer is kept, since the prediction takes as long as
   /// all else that happens before a request's first kernel.
-  DecodeBands bands_for(const PictureSize& size, const StageWeights& weights,
-                        uint64_t limit_bytes) const;
+  PictureBands bands_for(const PictureSize& size, const StageWeights& weights,
+                         uint64_t limit_bytes) const;
   const DiffusionModel& model() const { return model_; }
   /// The model in shapes alone, for predictions; costs no memory to keep.
   const MetaModel& meta() const { return meta_; }
@@ -65,7 +65,7 @@ class ResidentModel final : public Model {
     PictureSize size;
     StageWeights weights;
     uint64_t limit_bytes = 0;
-    DecodeBands bands;
+    PictureBands bands;
   };
   mutable std::mutex mutex_;  ///< of the next
   mutable std::optional<KnownBands> known_bands_;
@@ -139,12 +139,13 @@ enum class Fit { kNot, kInBands, kWhole };
 /// How a picture of the model's own size fits with the stage's weights in memory.
 Fit fit_of(const MetaModel& meta, const ModelInfo& info, bool in_turn, uint64_t limit) {
   try {
-    const DecodeBands bands = fitting_bands(meta.model,
-                                            {.width_px = info.default_width_px,
-                                             .height_px = info.default_height_px,
-                                             .reuse_threshold = meta.model.default_reuse_threshold},
-                                            stage_weights(meta, in_turn), limit);
-    return bands.rows ? Fit::kInBands : Fit::kWhole;
+    const PictureBands bands =
+        fitting_bands(meta.model,
+                      {.width_px = info.default_width_px,
+                       .height_px = info.default_height_px,
+                       .reuse_threshold = meta.model.default_reuse_threshold},
+                      stage_weights(meta, in_turn), limit);
+    return bands.any() ? Fit::kInBands : Fit::kWhole;
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kOutOfMemory) throw;
     return Fit::kNot;
@@ -188,15 +189,15 @@ ResidentModel::ResidentModel(const CheckpointLayout& layout, Device device,
   model_.caches = shared.caches;
 }
 
-DecodeBands ResidentModel::bands_for(const PictureSize& size, const StageWeights& weights,
-                                     uint64_t limit_bytes) const {
+PictureBands ResidentModel::bands_for(const PictureSize& size, const StageWeights& weights,
+                                      uint64_t limit_bytes) const {
   {
     const std::scoped_lock lock(mutex_);
     if (known_bands_ && known_bands_->size == size && known_bands_->weights == weights &&
         known_bands_->limit_bytes == limit_bytes)
       return known_bands_->bands;
   }
-  const DecodeBands bands = fitting_bands(meta_.model, size, weights, limit_bytes);
+  const PictureBands bands = fitting_bands(meta_.model, size, weights, limit_bytes);
   const std::scoped_lock lock(mutex_);
   known_bands_ = KnownBands{size, weights, limit_bytes, bands};
   return bands;
@@ -235,8 +236,8 @@ Residents residents(const Model& model, const Model* refiner) {
 }
 
 /// throws kOutOfMemory where the pictures do not fit under the limit
-DecodeBands bands_for(const Residents& at, const TextToImageSettings& settings,
-                      uint64_t limit_bytes, const ModelCaches& caches) {
+PictureBands bands_for(const Residents& at, const TextToImageSettings& settings,
+                       uint64_t limit_bytes, const ModelCaches& caches) {
   const uint64_t limit = limit_or_machine(limit_bytes);
   if (!limit) return {};
   const PictureSize size{
@@ -249,8 +250,9 @@ DecodeBands bands_for(const Residents& at, const TextToImageSettings& settings,
   // What the caches keep counts, too. The last model decodes.
   const StageWeights weights = weights_beside(
       at.model, at.refiner, caches.bytes() + at.model.adapter_counters().resident_bytes);
-  const DecodeBands bands = at.model.bands_for(size, weights, limit);
-  return at.refiner ? at.refiner->bands_for(size, weights, limit) : bands;
+  PictureBands bands = at.model.bands_for(size, weights, limit);
+  if (at.refiner) bands.decode = at.refiner->bands_for(size, weights, limit).decode;
+  return bands;
 }
 
 TextToImageRequest& drawing_of(TextToImageRequest& request) { return request; }
@@ -262,7 +264,7 @@ struct Prepared {
   Residents at;
   TextToImageSettings settings;
   AdapterSet adapters;
-  DecodeBands bands;
+  PictureBands bands;
 };
 
 /// Checks a request of any kind and finds how its pictures fit into memory.
@@ -380,7 +382,7 @@ std::vector<TextToImageResult> Engine::hires_images(const Model& model, const Hi
   const AdapterSet adapters = adapters_of(at.model.adapters(), request.drawing);
   // The first pass draws the batch, the second its pictures one by one.
   bands_for(at, settings.first, options_.memory_limit_bytes, *caches_);
-  const DecodeBands bands =
+  const PictureBands bands =
       bands_for(at, settings_of_picture(settings.second, 0), options_.memory_limit_bytes, *caches_);
   const auto network = [&](const Image& image) {
     return upscale(*request.upscaler, image, request.upscale, context);

@@ -94,11 +94,14 @@ class LatentCodecInTurn final : public LatentCodec {
   Tensor decode(const Tensor& latents, const nn::Trace* trace) const override {
     return place_.with([&](const LatentCodec& it) { return it.decode(latents, trace); });
   }
-  Tensor decode_in_bands(const Tensor& latents, const DecodeBands& bands) const override {
+  Tensor decode_in_bands(const Tensor& latents, const CodecBands& bands) const override {
     return place_.with([&](const LatentCodec& it) { return it.decode_in_bands(latents, bands); });
   }
   Tensor encode_moments(const Tensor& picture, const nn::Trace* trace) const override {
     return place_.with([&](const LatentCodec& it) { return it.encode_moments(picture, trace); });
+  }
+  Tensor encode_in_bands(const Tensor& picture, const CodecBands& bands) const override {
+    return place_.with([&](const LatentCodec& it) { return it.encode_in_bands(picture, bands); });
   }
 
  private:

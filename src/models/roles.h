@@ -122,13 +122,20 @@ class DenoisingNetwork {
   }
 };
 
-/// How a picture is decoded in bands of rows. The bands overlap by as much as the filters see and
-/// the norms' moments are those of the whole picture, so there are no seams; the price is one pass
-/// over the bands for every norm in them (nn::BandMoments).
-struct DecodeBands {
-  int64_t whole_levels = 0;  ///< levels before the first that is banded; below Traits::levels
-  int64_t rows = 0;          ///< rows of a band at the last whole level's size; 0: no bands
-  bool operator==(const DecodeBands&) const = default;
+/// How a picture is decoded or encoded in bands of rows. The bands overlap by as much as the
+/// filters see and the norms' moments are those of the whole picture, so there are no seams; the
+/// price is one pass over the bands for every norm in them (nn::BandMoments).
+struct CodecBands {
+  /// Levels on the latents' side of those in bands, computed whole; below Traits::levels.
+  int64_t whole_levels = 0;
+  int64_t rows = 0;  ///< rows of a band at the size where whole and banded levels meet; 0: no bands
+  bool operator==(const CodecBands&) const = default;
+};
+/// Those of a run.
+struct PictureBands {
+  CodecBands decode = {}, encode = {};
+  bool any() const { return decode.rows || encode.rows; }
+  bool operator==(const PictureBands&) const = default;
 };
 
 /// Pictures to latents and back. Pictures [B,H,W,3] in -1..1.
@@ -138,16 +145,18 @@ class LatentCodec {
     int64_t latent_channels = 4;
     int64_t factor = 8;           ///< pixels per latent, each way
     float scaling_factor = 1.0f;  ///< the denoising network's latents are the codec's times this
-    int64_t levels = 1;           ///< sizes that decoding goes through, each twice the last
+    int64_t levels = 1;           ///< sizes that a picture goes through, each twice the last
   };
   virtual ~LatentCodec() = default;
   virtual const Traits& traits() const = 0;
   /// Unscaled latents [B,h,w,C] -> picture [B,h*factor,w*factor,3]
   virtual Tensor decode(const Tensor& latents, const nn::Trace* trace = nullptr) const = 0;
-  /// The same picture with less memory and more time; see DecodeBands. Latents of one picture.
-  virtual Tensor decode_in_bands(const Tensor& latents, const DecodeBands& bands) const = 0;
+  /// The same picture with less memory and more time; see CodecBands. Latents of one picture.
+  virtual Tensor decode_in_bands(const Tensor& latents, const CodecBands& bands) const = 0;
   /// Picture -> mean and log-variance of the unscaled latents, [B,h,w,2C]
   virtual Tensor encode_moments(const Tensor& picture, const nn::Trace* trace = nullptr) const = 0;
+  /// The same of one picture with less memory and more time; see CodecBands.
+  virtual Tensor encode_in_bands(const Tensor& picture, const CodecBands& bands) const = 0;
 };
 
 }  // namespace tintype

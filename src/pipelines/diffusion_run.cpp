@@ -145,17 +145,18 @@ Shape DiffusionRun::latent_shape() const {
           settings_.width_px / codec.factor, codec.latent_channels};
 }
 
-Tensor DiffusionRun::encode(const Tensor& picture) {
+Tensor DiffusionRun::encode(const Tensor& picture, const CodecBands& bands) {
   context_.report(Stage::kEncodeImage, 0, 1);
-  const auto encode = [&] { return model_.codec->encode_moments(picture); };
+  const auto encode = [&] { return encode_picture(model_, picture, bands); };
   Tensor moments;
   if (model_.caches) {
     const Tensor pixels = ops::to_host(picture);
-    const std::string key =
+    std::string key =
         KeyWriter().add(model_.id).add(pixels.dim(2)).add(pixels.span<float>()).take();
-    moments = *model_.caches->encodings.find_or_make(key, [&] {
+    const uint64_t key_bytes = key.size();
+    moments = *model_.caches->encodings.find_or_make(std::move(key), [&] {
       Tensor made = encode();
-      const uint64_t bytes = made.nbytes() + 2 * key.size();  // the key is kept twice
+      const uint64_t bytes = made.nbytes() + key_bytes;
       return std::pair(std::move(made), bytes);
     });
   } else {
@@ -225,7 +226,7 @@ Tensor DiffusionRun::denoise(Tensor latents, const KnownRegion* known) {
 }
 
 std::vector<TextToImageResult> DiffusionRun::decode(const Tensor& latents,
-                                                    const DecodeBands& bands) {
+                                                    const CodecBands& bands) {
   const Backend& backend = backend_for(model_.device);
   const int images = settings_.batch_size;
   backend.trim();  // the decoder's sizes have nothing in common with the network's

@@ -58,8 +58,8 @@ class DiffusionRun {
   Tensor more_noise() { return stream_.more(latent_shape()); }
 
   /// Latents [B,h,w,C] of a picture [1,H,W,3] of the settings' size: a draw for each image of the
-  /// batch. Host memory.
-  Tensor encode(const Tensor& picture);
+  /// batch. Host memory. `bands`: see encode_picture.
+  Tensor encode(const Tensor& picture, const CodecBands& bands = {});
 
   /// Start latents: noise alone; or a picture's latents, noised to where the run begins.
   Tensor pure(const Tensor& noise) const;
@@ -69,7 +69,7 @@ class DiffusionRun {
   Tensor denoise(Tensor latents, const KnownRegion* known = nullptr);
 
   /// The pictures of latents, in order. `bands`: see decode_latents.
-  std::vector<TextToImageResult> decode(const Tensor& latents, const DecodeBands& bands = {});
+  std::vector<TextToImageResult> decode(const Tensor& latents, const CodecBands& bands = {});
 
   Shape latent_shape() const;
 

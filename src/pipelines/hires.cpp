@@ -128,15 +128,15 @@ std::vector<TextToImageResult> hires_images(const DiffusionModel& model,
                                             const HiresSettings& settings,
                                             const PictureUpscaler& network,
                                             const RunContext& context,
-                                            const DiffusionModel* refiner, const DecodeBands& bands,
-                                            const AdapterSet& adapters) {
+                                            const DiffusionModel* refiner,
+                                            const PictureBands& bands, const AdapterSet& adapters) {
   const TextToImageSettings& to = settings.second;
   const bool as_latents = enlarges_latents(to.hires_method);
   Stopwatch first_pass;
   DiffusionRun first(model, settings.first, context, nullptr, adapters);
   const Tensor latents = first.denoise(first.pure(first.start_noise()));
   std::vector<TextToImageResult> pictures;
-  if (!as_latents) pictures = first.decode(latents, bands);
+  if (!as_latents) pictures = first.decode(latents, bands.decode);
   const double first_s = first_pass.lap();
 
   std::vector<TextToImageResult> results;
@@ -151,10 +151,10 @@ std::vector<TextToImageResult> hires_images(const DiffusionModel& model,
     } else {
       const std::shared_ptr<const Image> picture =
           enlarged(std::move(pictures[static_cast<size_t>(i)].image), to, network);
-      start = second.encode(to_picture(*picture, model.device));
+      start = second.encode(to_picture(*picture, model.device), bands.encode);
     }
     start = second.noised(start, second.start_noise());
-    results.push_back(std::move(second.decode(second.denoise(start), bands).front()));
+    results.push_back(std::move(second.decode(second.denoise(start), bands.decode).front()));
     results.back().timings.total_s += first_s;
   }
   return results;

@@ -18,7 +18,7 @@ std::vector<TextToImageResult> image_to_images(const DiffusionModel& model,
                                                std::shared_ptr<const Image> image,
                                                const RunContext& context,
                                                const DiffusionModel* refiner = nullptr,
-                                               const DecodeBands& bands = {},
+                                               const PictureBands& bands = {},
                                                const AdapterSet& adapters = {});
 
 }  // namespace tintype

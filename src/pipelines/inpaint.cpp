@@ -120,7 +120,7 @@ Image pasted(const Canvas& canvas, const TextToImageSettings& s, Image drawn) {
 std::vector<TextToImageResult> inpaint_images(
     const DiffusionModel& model, const TextToImageSettings& settings,
     std::shared_ptr<const Image> image, std::shared_ptr<const Mask> mask, const RunContext& context,
-    const DiffusionModel* refiner, const DecodeBands& bands, const AdapterSet& adapters) {
+    const DiffusionModel* refiner, const PictureBands& bands, const AdapterSet& adapters) {
   const Canvas canvas = prepare(settings, std::move(image), mask);
   DiffusionRun run(model, settings, context, refiner, adapters);
   const bool all_noise = settings.strength == 1.0;
@@ -133,13 +133,15 @@ std::vector<TextToImageResult> inpaint_images(
     const Image& start = *canvas.drawn_image;
     const bool blurs = settings.inpaint->fill == MaskFill::kBlur;
     known.latents = run.encode(
-        to_picture(blurs ? filled_by_blur(start, *canvas.drawn_mask) : start, model.device));
+        to_picture(blurs ? filled_by_blur(start, *canvas.drawn_mask) : start, model.device),
+        bands.encode);
   }
   known.noise = run.start_noise();
   if (sees_mask)
     known.extra_channels = mask_beside(
         known.mask,
-        run.encode(without_masked(*canvas.drawn_image, *canvas.drawn_mask, model.device)));
+        run.encode(without_masked(*canvas.drawn_image, *canvas.drawn_mask, model.device),
+                   bands.encode));
   else
     run.more_noise();
 
@@ -147,7 +149,7 @@ std::vector<TextToImageResult> inpaint_images(
   if (!all_noise && settings.inpaint->fill == MaskFill::kNoise)
     start = with_noise(start, run.more_noise(), known.mask);
   const Tensor latents = all_noise ? run.pure(known.noise) : run.noised(start, known.noise);
-  std::vector<TextToImageResult> results = run.decode(run.denoise(latents, &known), bands);
+  std::vector<TextToImageResult> results = run.decode(run.denoise(latents, &known), bands.decode);
   for (TextToImageResult& result : results)
     result.image = pasted(canvas, settings, std::move(result.image));
   return results;

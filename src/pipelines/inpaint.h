@@ -17,7 +17,7 @@ namespace tintype {
 std::vector<TextToImageResult> inpaint_images(
     const DiffusionModel& model, const TextToImageSettings& settings,
     std::shared_ptr<const Image> image, std::shared_ptr<const Mask> mask, const RunContext& context,
-    const DiffusionModel* refiner = nullptr, const DecodeBands& bands = {},
+    const DiffusionModel* refiner = nullptr, const PictureBands& bands = {},
     const AdapterSet& adapters = {});
 
 }  // namespace tintype

@@ -49,15 +49,36 @@ Tensor meta_latents(const DiffusionModel& meta, const PictureSize& size, int64_t
 uint64_t predict_decode(const DiffusionModel& meta, const PictureSize& size) {
   const MetaMemory memory;
   decode_latents(meta, meta_latents(meta, size, 1, meta.codec->traits().latent_channels),
-                 size.decode_bands);
+                 size.bands.decode);
   return memory.peak_bytes();
 }
 
 uint64_t predict_encode(const DiffusionModel& meta, const PictureSize& size) {
   const MetaMemory memory;
-  meta.codec->encode_moments(
-      ops::empty(Shape{1, size.height_px, size.width_px, 3}, DType::kF32, Device::kMeta));
+  const Tensor picture =
+      ops::empty(Shape{1, size.height_px, size.width_px, 3}, DType::kF32, Device::kMeta);
+  encode_picture(meta, picture, size.bands.encode);
   return memory.peak_bytes();
+}
+
+/// The fewest and largest bands of one direction with which `predict` stays within `limit_bytes`.
+/// bytes  what it predicts without bands; becomes the least that was met
+/// returns none, and what would do is not known, where nothing does
+CodecBands bands_within(const DiffusionModel& meta, PictureSize size, uint64_t limit_bytes,
+                        uint64_t& bytes, CodecBands PictureBands::*direction,
+                        uint64_t (*predict)(const DiffusionModel&, const PictureSize&)) {
+  const auto& codec = meta.codec->traits();
+  CodecBands& bands = size.bands.*direction;
+  // A level more in bands costs more time than smaller bands do.
+  for (int64_t whole = codec.levels - 1; whole >= 0; --whole) {
+    int64_t rows = size.height_px / codec.factor << std::max<int64_t>(whole - 1, 0);
+    for (rows /= 2; rows >= kLeastBandRows; rows /= 2) {
+      bands = {.whole_levels = whole, .rows = rows};
+      bytes = std::min(bytes, predict(meta, size));
+      if (bytes <= limit_bytes) return bands;
+    }
+  }
+  return {};
 }
 
 }  // namespace
@@ -87,28 +108,19 @@ StageWeights stage_weights(const MetaModel& meta, bool in_turn) {
   return {std::max(text, meta.network.bytes), meta.codec.bytes};
 }
 
-DecodeBands fitting_bands(const DiffusionModel& meta, PictureSize size, const StageWeights& weights,
-                          uint64_t limit_bytes) {
-  const auto denoises = [&](const MemoryPrediction& p) {
-    return weights.denoise + p.denoise_bytes <= limit_bytes &&
-           weights.decode + p.encode_bytes <= limit_bytes;
-  };
-  const auto decodes = [&](uint64_t bytes) { return weights.decode + bytes <= limit_bytes; };
-  const auto& codec = meta.codec->traits();
-  MemoryPrediction least = predict_memory(meta, size);
+PictureBands fitting_bands(const DiffusionModel& meta, PictureSize size,
+                           const StageWeights& weights, uint64_t limit_bytes) {
   // The autoencoder encodes as it decodes: beside the same weights.
-  if (denoises(least) && decodes(std::max(least.decode_bytes, least.encode_bytes))) return {};
-  // A level more in bands costs more time than smaller bands do.
-  for (int64_t whole = codec.levels - 1;
-       whole >= 0 && denoises(least) && decodes(least.encode_bytes); --whole) {
-    int64_t rows = size.height_px / codec.factor << std::max<int64_t>(whole - 1, 0);
-    for (rows /= 2; rows >= kLeastBandRows; rows /= 2) {
-      size.decode_bands = {.whole_levels = whole, .rows = rows};
-      const uint64_t bytes = predict_decode(meta, size);
-      if (decodes(bytes)) return size.decode_bands;
-      least.decode_bytes = std::min(least.decode_bytes, bytes);
-    }
-  }
+  const auto coded = [&](uint64_t bytes) { return weights.decode + bytes <= limit_bytes; };
+  MemoryPrediction least = predict_memory(meta, size);
+  const bool denoised = weights.denoise + least.denoise_bytes <= limit_bytes;
+  if (denoised && !coded(least.encode_bytes))
+    size.bands.encode = bands_within(meta, size, limit_bytes - weights.decode, least.encode_bytes,
+                                     &PictureBands::encode, predict_encode);
+  if (denoised && coded(least.encode_bytes) && !coded(least.decode_bytes))
+    size.bands.decode = bands_within(meta, size, limit_bytes - weights.decode, least.decode_bytes,
+                                     &PictureBands::decode, predict_decode);
+  if (denoised && coded(least.encode_bytes) && coded(least.decode_bytes)) return size.bands;
   const uint64_t drawing = weights.denoise + least.denoise_bytes;
   const uint64_t decoding = weights.decode + std::max(least.decode_bytes, least.encode_bytes);
   fail(ErrorKind::kOutOfMemory, "memory limit",

@@ -15,7 +15,7 @@ struct PictureSize {
   bool guidance = true;  ///< two rows through the network for each image instead of one
   int batch = 1;         ///< images through the network at once; they are decoded one by one
   bool encodes = false;  ///< a picture to latents, first
-  DecodeBands decode_bands = {};
+  PictureBands bands = {};
   float reuse_threshold = 0;  ///< above 0, what steps may reuse is kept between them
   bool operator==(const PictureSize&) const = default;
 };
@@ -37,10 +37,11 @@ struct StageWeights {
   bool operator==(const StageWeights&) const = default;
 };
 
-/// The fewest and largest bands in which the picture can be decoded beside `weights` under
-/// `limit_bytes`; no rows where it need not be cut. throws kOutOfMemory saying what the least is
-DecodeBands fitting_bands(const DiffusionModel& meta, PictureSize size, const StageWeights& weights,
-                          uint64_t limit_bytes);
+/// The fewest and largest bands in which the picture can be encoded and decoded beside `weights`
+/// under `limit_bytes`; no rows where it need not be cut. throws kOutOfMemory saying what the least
+/// is
+PictureBands fitting_bands(const DiffusionModel& meta, PictureSize size,
+                           const StageWeights& weights, uint64_t limit_bytes);
 
 /// What the plan makes of one component's weights.
 struct PackedPart {

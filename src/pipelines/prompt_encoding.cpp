@@ -206,10 +206,11 @@ class TextsEncoder {
                               .adapters = tower_adapters_[tower].get()};
     const auto encode = [&] { return encode_windows(t, windows, options, syntax_, model_.device); };
     if (!model_.caches) return encode();
-    const std::string key = cache_key(model_.id, tower, windows, options, syntax_) + adapter_key_;
-    return *model_.caches->prompts.find_or_make(key, [&] {
+    std::string key = cache_key(model_.id, tower, windows, options, syntax_) + adapter_key_;
+    const uint64_t key_bytes = key.size();
+    return *model_.caches->prompts.find_or_make(std::move(key), [&] {
       TextFeatures features = encode();
-      const uint64_t bytes = bytes_of(features) + key.size();
+      const uint64_t bytes = bytes_of(features) + key_bytes;
       return std::pair(std::move(features), bytes);
     });
   }

@@ -47,8 +47,12 @@ Tensor predict(const DiffusionModel& model, const Tensor& latents, float timeste
   return guidance.rescale > 0 ? rescale_guided(guided, conditional, guidance.rescale) : guided;
 }
 
-Tensor decode_latents(const DiffusionModel& model, const Tensor& latents,
-                      const DecodeBands& bands) {
+Tensor encode_picture(const DiffusionModel& model, const Tensor& picture, const CodecBands& bands) {
+  return bands.rows ? model.codec->encode_in_bands(picture, bands)
+                    : model.codec->encode_moments(picture);
+}
+
+Tensor decode_latents(const DiffusionModel& model, const Tensor& latents, const CodecBands& bands) {
   const Tensor unscaled =
       ops::weighted_sum({{1.0f / model.codec->traits().scaling_factor, &latents}});
   return bands.rows ? model.codec->decode_in_bands(unscaled, bands) : model.codec->decode(unscaled);

@@ -18,9 +18,14 @@ Tensor predict(const DiffusionModel& model, const Tensor& latents, float timeste
                const Conditioning& conditioning, const Guidance& guidance,
                StepReuse* reuse = nullptr);
 
+/// A picture [1,H,W,3] to the moments of its latents (LatentCodec::encode_moments). At once, or in
+/// bands where they have rows.
+Tensor encode_picture(const DiffusionModel& model, const Tensor& picture,
+                      const CodecBands& bands = {});
+
 /// Latents to a picture [1,H,W,3] in about -1..1. At once, or in bands where they have rows.
 Tensor decode_latents(const DiffusionModel& model, const Tensor& latents,
-                      const DecodeBands& bands = {});
+                      const CodecBands& bands = {});
 /// A decoded picture [1,H,W,3] as 8-bit RGB. throws kCorruptFile where it is no number
 Image to_image(const Tensor& picture);
 

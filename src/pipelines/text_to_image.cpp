@@ -6,10 +6,10 @@ namespace tintype {
 
 std::vector<TextToImageResult> text_to_images(
     const DiffusionModel& model, const TextToImageSettings& settings, const RunContext& context,
-    const DiffusionModel* refiner, const DecodeBands& bands, const AdapterSet& adapters) {
+    const DiffusionModel* refiner, const PictureBands& bands, const AdapterSet& adapters) {
   DiffusionRun run(model, settings, context, refiner, adapters);
   const Tensor start = run.pure(run.start_noise());
-  return run.decode(run.denoise(start), bands);
+  return run.decode(run.denoise(start), bands.decode);
 }
 
 }  // namespace tintype

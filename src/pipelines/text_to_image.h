@@ -18,7 +18,7 @@ std::vector<TextToImageResult> text_to_images(const DiffusionModel& model,
                                               const TextToImageSettings& settings,
                                               const RunContext& context,
                                               const DiffusionModel* refiner = nullptr,
-                                              const DecodeBands& bands = {},
+                                              const PictureBands& bands = {},
                                               const AdapterSet& adapters = {});
 
 }  // namespace tintype

@@ -15,7 +15,8 @@ struct AllocatorStats {
   uint64_t cached_bytes = 0;  ///< kept for reuse
   uint64_t peak_bytes = 0;    ///< highest live + cached so far
   uint64_t allocations = 0;   ///< requests answered
-  uint64_t cache_hits = 0;    ///< of these, answered without asking the system
+  uint64_t given_bytes = 0;   ///< by all of them
+  uint64_t cache_hits = 0;    ///< requests answered without asking the system
 };
 
 /// Thread-safe in every implementation.

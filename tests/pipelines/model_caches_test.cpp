@@ -142,12 +142,15 @@ class CountingCodec final : public LatentCodec {
   Tensor decode(const Tensor& latents, const nn::Trace* trace) const override {
     return codec_->decode(latents, trace);
   }
-  Tensor decode_in_bands(const Tensor& latents, const DecodeBands& bands) const override {
+  Tensor decode_in_bands(const Tensor& latents, const CodecBands& bands) const override {
     return codec_->decode_in_bands(latents, bands);
   }
   Tensor encode_moments(const Tensor& picture, const nn::Trace* trace) const override {
     ++encodings_;
     return codec_->encode_moments(picture, trace);
+  }
+  Tensor encode_in_bands(const Tensor& picture, const CodecBands& bands) const override {
+    return codec_->encode_in_bands(picture, bands);
   }
 
  private:

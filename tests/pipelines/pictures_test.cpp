@@ -230,11 +230,13 @@ TEST_P(Pipeline, BandsFitALimitAndShowNoSeams) {
   PictureSize size{.width_px = model_.default_width_px(),
                    .height_px = model_.default_height_px() * 4};
   const MemoryPrediction whole = predict_memory(meta.model, size);
-  EXPECT_EQ(fitting_bands(meta.model, size, {1000, 1000}, 1000 + whole.peak_bytes()).rows, 0);
+  EXPECT_EQ(fitting_bands(meta.model, size, {1000, 1000}, 1000 + whole.peak_bytes()),
+            PictureBands());
   EXPECT_THROW(fitting_bands(meta.model, size, {1000, 1000}, 1500), Error);
   if (whole.denoise_bytes >= whole.decode_bytes) return;  // bands would not help
-  size.decode_bands = fitting_bands(meta.model, size, {1000, 1000}, 1000 + whole.decode_bytes - 1);
-  ASSERT_GT(size.decode_bands.rows, 0);
+  size.bands = fitting_bands(meta.model, size, {1000, 1000}, 1000 + whole.decode_bytes - 1);
+  ASSERT_GT(size.bands.decode.rows, 0);
+  EXPECT_EQ(size.bands.encode.rows, 0);
   EXPECT_LT(predict_memory(meta.model, size).decode_bytes, whole.decode_bytes);
 
   const auto& codec = model_.codec->traits();
@@ -244,6 +246,30 @@ TEST_P(Pipeline, BandsFitALimitAndShowNoSeams) {
   const Tensor expected = decode_latents(model_, latents);
   for (const int64_t levels : {int64_t{0}, codec.levels - 1}) {
     const Tensor banded = decode_latents(model_, latents, {.whole_levels = levels, .rows = 9});
+    ASSERT_EQ(banded.shape(), expected.shape());
+    for (int64_t i = 0; i < expected.numel(); ++i)
+      ASSERT_NEAR(banded.data<float>()[i], expected.data<float>()[i], 1e-4)
+          << "element " << i << ", " << levels << " levels whole";
+  }
+}
+
+TEST_P(Pipeline, PicturesAreEncodedInBandsWithoutSeams) {
+  const MetaModel meta =
+      load_meta_model(CheckpointLayout::read(fixtures() / "models" / GetParam()));
+  PictureSize size{.width_px = model_.default_width_px(),
+                   .height_px = model_.default_height_px() * 8,
+                   .encodes = true};
+  const MemoryPrediction whole = predict_memory(meta.model, size);
+  if (whole.denoise_bytes < whole.encode_bytes) {
+    size.bands = fitting_bands(meta.model, size, {1000, 1000}, 1000 + whole.encode_bytes - 1);
+    ASSERT_GT(size.bands.encode.rows, 0);
+    EXPECT_LT(predict_memory(meta.model, size).encode_bytes, whole.encode_bytes);
+  }
+
+  const Tensor picture = LatentNoise({.seed = 3}).start(Shape{1, size.height_px, size.width_px, 3});
+  const Tensor expected = encode_picture(model_, picture);
+  for (const int64_t levels : {int64_t{0}, model_.codec->traits().levels - 1}) {
+    const Tensor banded = encode_picture(model_, picture, {.whole_levels = levels, .rows = 9});
     ASSERT_EQ(banded.shape(), expected.shape());
     for (int64_t i = 0; i < expected.numel(); ++i)
       ASSERT_NEAR(banded.data<float>()[i], expected.data<float>()[i], 1e-4)

@@ -196,10 +196,11 @@ TEST(LatentRgb, AFittedMapFindsALinearDecoder) {
         }
       return out;
     }
-    Tensor decode_in_bands(const Tensor& z, const DecodeBands&) const override {
+    Tensor decode_in_bands(const Tensor& z, const CodecBands&) const override {
       return decode(z, nullptr);
     }
     Tensor encode_moments(const Tensor& x, const nn::Trace*) const override { return x; }
+    Tensor encode_in_bands(const Tensor& x, const CodecBands&) const override { return x; }
 
    private:
     Traits traits_{.latent_channels = 3, .factor = 2, .scaling_factor = 0.5f};

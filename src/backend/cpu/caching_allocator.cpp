@@ -55,6 +55,7 @@ class CachingAllocator::Pool : public std::enable_shared_from_this<Pool> {
       block.bytes = bytes;
     }
     block.free = false;
+    stats_.given_bytes += bytes;
     stats_.live_bytes += bytes;
     stats_.cached_bytes -= bytes;
     return data;

@@ -7,6 +7,7 @@ namespace tintype {
 namespace {
 
 thread_local int64_t live = 0, peak = 0;
+thread_local uint64_t allocations = 0, given_bytes = 0;
 
 void count(size_t bytes) {
   live += static_cast<int64_t>(bytes);
@@ -22,9 +23,14 @@ class MetaStorage final : public Storage {
 class MetaAllocator final : public Allocator {
  public:
   std::shared_ptr<Storage> allocate(size_t bytes) override {
+    ++allocations;
+    given_bytes += bytes;
     return std::make_shared<MetaStorage>(bytes);
   }
-  AllocatorStats stats() const override { return {}; }  // see MetaMemory
+  /// This thread's; how much is alive tells MetaMemory.
+  AllocatorStats stats() const override {
+    return {.allocations = allocations, .given_bytes = given_bytes};
+  }
 };
 
 class MetaWeight final : public PackedWeight {

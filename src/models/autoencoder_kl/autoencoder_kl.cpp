@@ -204,6 +204,13 @@ void AutoencoderKl::require_latents(const Tensor& latents) const {
              "latents must be [B,H,W,", traits_.latent_channels, "], got ", latents.shape());
 }
 
+void AutoencoderKl::require_bands(const Tensor& x, const CodecBands& bands) const {
+  TT_REQUIRE(x.dim(0) == 1 && bands.rows >= 1 && bands.whole_levels >= 0 &&
+                 bands.whole_levels < traits_.levels,
+             "vae", "bands are of one picture, have rows, and begin at one of ", traits_.levels,
+             " levels; got ", x.shape(), ", ", bands.rows, " rows, level ", bands.whole_levels);
+}
+
 Tensor AutoencoderKl::decode(const Tensor& latents, const nn::Trace* trace) const {
   require_latents(latents);
   Tensor h = decoder_.begin(post_quant_conv_ ? post_quant_conv_->forward(latents) : latents, trace);
@@ -212,13 +219,9 @@ Tensor AutoencoderKl::decode(const Tensor& latents, const nn::Trace* trace) cons
   return decoder_.end(h, nullptr);
 }
 
-Tensor AutoencoderKl::decode_in_bands(const Tensor& latents, const DecodeBands& bands) const {
+Tensor AutoencoderKl::decode_in_bands(const Tensor& latents, const CodecBands& bands) const {
   require_latents(latents);
-  TT_REQUIRE(latents.dim(0) == 1 && bands.rows >= 1 && bands.whole_levels >= 0 &&
-                 bands.whole_levels < traits_.levels,
-             "vae", "bands are of one picture, have rows, and begin at one of ", traits_.levels,
-             " levels; got ", latents.shape(), ", ", bands.rows, " rows, level ",
-             bands.whole_levels);
+  require_bands(latents, bands);
   const size_t first = static_cast<size_t>(bands.whole_levels), levels = decoder_.up_blocks.size();
   Tensor whole =
       decoder_.begin(post_quant_conv_ ? post_quant_conv_->forward(latents) : latents, nullptr);
@@ -247,23 +250,80 @@ Tensor AutoencoderKl::decode_in_bands(const Tensor& latents, const DecodeBands& 
   return picture.reshape(Shape{1, picture.dim(0), picture.dim(1), picture.dim(2)});
 }
 
-Tensor AutoencoderKl::encode_moments(const Tensor& picture, const nn::Trace* trace) const {
+Tensor AutoencoderKl::Encoder::level(size_t i, Tensor h, nn::BandMoments* bands,
+                                     const nn::Trace* trace) const {
+  for (const nn::ResnetBlock2D& resnet : down_blocks[i].resnets) {
+    h = resnet.forward(std::move(h), nullptr, bands);
+    if (bands && bands->enough()) return {};
+  }
+  if (down_blocks[i].downsampler) h = down_blocks[i].downsampler->forward(h);
+  nn::trace(trace, cat("encoder.down_blocks.", i), h);
+  return h;
+}
+
+Tensor AutoencoderKl::Encoder::end(Tensor h, const nn::Trace* trace) const {
+  h = mid_block.forward(h);
+  nn::trace(trace, "encoder.mid_block", h);
+  return conv_out.forward(conv_norm_out.forward(
+      h, {.activation = Activation::kSilu, .consumer = conv_out.input_format(nullptr)}));
+}
+
+int64_t AutoencoderKl::Encoder::halo(size_t banded) const {
+  int64_t rows = 0, scale = 1;
+  for (size_t i = banded; i-- > 0;) {
+    if (down_blocks[i].downsampler) {
+      rows = 2 * rows + 1;
+      scale *= 2;
+    }
+    rows += 2 * static_cast<int64_t>(down_blocks[i].resnets.size());
+  }
+  return (rows + 1 + scale - 1) / scale;  // conv_in sees one more
+}
+
+void AutoencoderKl::require_picture(const Tensor& picture) const {
   TT_REQUIRE(picture.rank() == 4 && picture.dim(3) == picture_channels_ &&
                  picture.dim(1) % traits_.factor == 0 && picture.dim(2) % traits_.factor == 0,
              "vae", "picture must be [B,H,W,", picture_channels_, "] with H and W multiples of ",
              traits_.factor, ", got ", picture.shape());
+}
+
+Tensor AutoencoderKl::encode_moments(const Tensor& picture, const nn::Trace* trace) const {
+  require_picture(picture);
   Tensor h = encoder_.conv_in.forward(picture);
   nn::trace(trace, "encoder.conv_in", h);
-  for (size_t i = 0; i < encoder_.down_blocks.size(); ++i) {
-    const DownBlock& block = encoder_.down_blocks[i];
-    for (const nn::ResnetBlock2D& resnet : block.resnets) h = resnet.forward(h);
-    if (block.downsampler) h = block.downsampler->forward(h);
-    nn::trace(trace, cat("encoder.down_blocks.", i), h);
-  }
-  h = encoder_.mid_block.forward(h);
-  nn::trace(trace, "encoder.mid_block", h);
-  h = encoder_.conv_out.forward(encoder_.conv_norm_out.forward(
-      h, {.activation = Activation::kSilu, .consumer = encoder_.conv_out.input_format(nullptr)}));
+  for (size_t i = 0; i < encoder_.down_blocks.size(); ++i)
+    h = encoder_.level(i, std::move(h), nullptr, trace);
+  h = encoder_.end(std::move(h), trace);
+  return quant_conv_ ? quant_conv_->forward(h) : h;
+}
+
+Tensor AutoencoderKl::encode_in_bands(const Tensor& picture, const CodecBands& bands) const {
+  require_picture(picture);
+  require_bands(picture, bands);
+  const size_t levels = encoder_.down_blocks.size();
+  const size_t banded = levels - static_cast<size_t>(bands.whole_levels);
+  const int64_t pixels = int64_t{1} << std::min(banded, levels - 1);  // per row where bands end
+  const int64_t rows = picture.dim(1) / pixels, halo = encoder_.halo(banded);
+  nn::BandMoments moments;
+  Tensor features;
+  do {
+    for (int64_t row = 0; row < rows; row += bands.rows) {
+      const int64_t end = std::min(row + bands.rows, rows);
+      const int64_t top = std::max<int64_t>(row - halo, 0), bottom = std::min(end + halo, rows);
+      moments.begin_band(bottom - top, row - top, end - top);
+      Tensor band = encoder_.conv_in.forward(picture_rows(picture, top * pixels, bottom * pixels));
+      for (size_t i = 0; i < banded && band.defined(); ++i)
+        band = encoder_.level(i, std::move(band), &moments, nullptr);
+      if (!band.defined()) continue;
+      const Tensor own = picture_rows(band, row - top, end - top);
+      const Tensor lines = own.reshape(Shape{own.dim(1), own.dim(2), own.dim(3)});
+      features = features.defined() ? ops::concat_first(features, lines) : lines;
+    }
+  } while (moments.end_pass());
+  features = features.reshape(Shape{1, features.dim(0), features.dim(1), features.dim(2)});
+  for (size_t i = banded; i < levels; ++i)
+    features = encoder_.level(i, std::move(features), nullptr, nullptr);
+  const Tensor h = encoder_.end(std::move(features), nullptr);
   return quant_conv_ ? quant_conv_->forward(h) : h;
 }
 

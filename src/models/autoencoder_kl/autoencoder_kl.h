@@ -44,9 +44,10 @@ class AutoencoderKl final : public LatentCodec {
   const Traits& traits() const override { return traits_; }
   /// Traced: `decoder.conv_in`, `decoder.mid_block`, `decoder.up_blocks.N`.
   Tensor decode(const Tensor& latents, const nn::Trace* trace) const override;
-  Tensor decode_in_bands(const Tensor& latents, const DecodeBands& bands) const override;
+  Tensor decode_in_bands(const Tensor& latents, const CodecBands& bands) const override;
   /// Traced: `encoder.conv_in`, `encoder.down_blocks.N`, `encoder.mid_block`.
   Tensor encode_moments(const Tensor& picture, const nn::Trace* trace) const override;
+  Tensor encode_in_bands(const Tensor& picture, const CodecBands& bands) const override;
 
  private:
   struct MidBlock {
@@ -71,6 +72,13 @@ class AutoencoderKl final : public LatentCodec {
     nn::GroupNorm conv_norm_out;
     nn::Conv2d conv_out;
     Encoder(const WeightScope& w, const AutoencoderKlConfig& config);
+    /// One level, down to the size of the next. In bands: undefined once the pass has enough.
+    Tensor level(size_t i, Tensor h, nn::BandMoments* bands, const nn::Trace* trace) const;
+    /// The last level's features to those of the latents.
+    Tensor end(Tensor h, const nn::Trace* trace) const;
+    /// Rows above and below a band, at the size that the first `banded` levels end at, that these
+    /// see through their filters.
+    int64_t halo(size_t banded) const;
   };
   struct Decoder {
     nn::Conv2d conv_in;
@@ -91,6 +99,9 @@ class AutoencoderKl final : public LatentCodec {
 
   /// throws kInvalidArgument
   void require_latents(const Tensor& latents) const;
+  void require_picture(const Tensor& picture) const;
+  /// Of one picture or its latents, `x`.
+  void require_bands(const Tensor& x, const CodecBands& bands) const;
 
   Traits traits_;
   int64_t picture_channels_;
