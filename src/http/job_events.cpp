@@ -88,22 +88,22 @@ struct JobEvents::State : std::enable_shared_from_this<State> {
   /// When a stream closes, the topic forgets it, and the last one's topic goes.
   void watch_end(const SharedStream& stream, const std::shared_ptr<Topic>& topic, bool is_all,
                  const JobId& id) {
-    stream->on_close([self = weak_from_this(), topic, is_all, id,
-                      weak = std::weak_ptr<EventStream>(stream)] {
-      Subscription ended;
-      const auto state = self.lock();
-      if (!state) return;
-      const std::lock_guard lock(state->mutex);
-      const std::lock_guard topic_lock(topic->mutex);
-      std::erase_if(topic->listeners, [&](const Listener& listener) {
-        return listener.stream.expired() || listener.stream.lock() == weak.lock();
-      });
-      if (!topic->listeners.empty()) return;
-      if (is_all && state->all == topic) state->all = nullptr;
-      const auto found = is_all ? state->topics.end() : state->topics.find(id);
-      if (found != state->topics.end() && found->second == topic) state->topics.erase(found);
-      ended = std::move(topic->subscription);
-    });
+    stream->on_close(
+        [self = weak_from_this(), topic, is_all, id, weak = std::weak_ptr<EventStream>(stream)] {
+          Subscription ended;
+          const auto state = self.lock();
+          if (!state) return;
+          const std::lock_guard lock(state->mutex);
+          const std::lock_guard topic_lock(topic->mutex);
+          std::erase_if(topic->listeners, [&](const Listener& listener) {
+            return listener.stream.expired() || listener.stream.lock() == weak.lock();
+          });
+          if (!topic->listeners.empty()) return;
+          if (is_all && state->all == topic) state->all = nullptr;
+          const auto found = is_all ? state->topics.end() : state->topics.find(id);
+          if (found != state->topics.end() && found->second == topic) state->topics.erase(found);
+          ended = std::move(topic->subscription);
+        });
   }
 };
 

@@ -122,8 +122,7 @@ std::string job_json(const JobSnapshot& job) {
   add("attempts", std::to_string(job.attempts));
   add("worker", quoted_or_null(job.worker));
   add("position", queued ? std::to_string(job.position) : "null");
-  add("seconds_to_start",
-      queued && job.seconds_to_start ? number(*job.seconds_to_start) : "null");
+  add("seconds_to_start", queued && job.seconds_to_start ? number(*job.seconds_to_start) : "null");
   add("progress", progress_json(job.progress));
   add("previews", previews_json(job));
   add("error", error_json(job.error));
