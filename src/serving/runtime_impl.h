@@ -53,12 +53,16 @@ struct LiveJob {
   std::vector<std::function<void()>> on_end;
 };
 
+/// Of JobRuntime::Impl::live_keys.
+inline std::string live_key(const std::string& owner, const std::string& client_key) {
+  return owner + '\0' + client_key;
+}
+
 struct JobRuntime::Impl {
   Impl(const RuntimeOptions& given, std::vector<std::unique_ptr<Worker>> given_workers);
   ~Impl();
 
-  // job_runtime.cpp: from submission to acceptance, wishes, the end of a job, the start of all.
-  void recover();
+  // job_runtime.cpp: from submission to acceptance, wishes, the end of a job.
   void submit(JobSpec spec, SubmitCallback done);
   bool answer_known_key(const JobSpec& spec, uint64_t fingerprint, SubmitCallback& done);
   void inserted(const JobId& id, const JobSpec& spec, uint64_t fingerprint, SubmitCallback& done,
@@ -68,9 +72,12 @@ struct JobRuntime::Impl {
   void stop_running(LiveJob& job, StopReason reason);
   void finish(LiveJob& job, JobState state, std::optional<JobError> error, JobResult result);
   void finished(SharedRecord record, const Error* error);
-  void drain(std::chrono::milliseconds limit);
   void change(LiveJob& job);
   void forget(std::map<JobId, LiveJob>::iterator job);
+
+  // runtime_life.cpp: the start and the end of all, and what happens by the clock.
+  void recover();
+  void drain(std::chrono::milliseconds limit);
   void housekeep();
   void expire_deadlines(WallClock::time_point now);
   void announce_positions();
