@@ -14,16 +14,6 @@ constexpr size_t kMaxInputs = 64, kMaxClientKey = 200;
 constexpr int kMaxPriority = 10;
 /// Inputs of queued jobs that are kept in memory; the others' are read again when they begin.
 constexpr uint64_t kMaxHeldBytes = uint64_t{64} << 20;
-/// Revisions of a restarted job begin at the next multiple: what was told but not written before
-/// stays below.
-constexpr uint64_t kRevisionJump = uint64_t{1} << 20;
-constexpr auto kTick = std::chrono::milliseconds(500);
-/// How long a stopped job's worker may take to let go before it is killed.
-constexpr auto kDrainGrace = std::chrono::seconds(10), kDestroyGrace = std::chrono::seconds(2);
-
-std::string key_of(const std::string& owner, const std::string& client_key) {
-  return owner + '\0' + client_key;
-}
 
 void check_spec(const JobSpec& spec) {
   constexpr std::string_view kWhere = "submit";
@@ -89,7 +79,12 @@ JobRuntime::Impl::Impl(const RuntimeOptions& given,
   next_seq = store->first_free_seq();
   slots.resize(workers.size());
   subscriptions = std::make_unique<Subscriptions>([this](const JobId& id) { return find(id); });
-  recover();
+  try {
+    recover();
+  } catch (...) {
+    store.reset();  // its last answers need what is destroyed before it
+    throw;
+  }
   housekeeper = std::thread([this] { housekeep(); });
   for (size_t i = 0; i < workers.size(); ++i) workers[i]->start(events_of(i));
   for (size_t i = 0; i < workers.size(); ++i) on_change(i);
@@ -112,50 +107,12 @@ JobRuntime::Impl::~Impl() {
   store.reset();
 }
 
-/// What was queued or running goes back into the queue: first what had begun.
-void JobRuntime::Impl::recover() {
-  std::vector<JobStore::Live> found = store->live();
-  std::vector<JobId> begun;
-  const std::lock_guard lock(mutex);
-  for (JobStore::Live& row : found) {
-    if (row.record.wish == JobRecord::Wish::kRemove) {
-      store->remove({row.record.seq}, {});
-      continue;
-    }
-    const JobId id = row.record.id;
-    LiveJob& job = live[id];
-    job.record = std::move(row.record);
-    job.record.revision = (job.record.revision / kRevisionJump + 1) * kRevisionJump;
-    job.accepted = true;
-    job.steps_saved = row.saved_steps;
-    job.steps_bytes = row.saved_bytes;
-    JobRecord& record = job.record;
-    if (!record.client_key.empty()) live_keys[key_of(record.owner, record.client_key)] = id;
-    if (record.deadline) deadlines.emplace(*record.deadline, id);
-    if (record.wish == JobRecord::Wish::kCancel) {
-      finish(job, JobState::kCancelled, {}, {});
-      continue;
-    }
-    if (record.state == JobState::kRunning) {
-      begun.push_back(id);
-    } else {
-      queue.push_back({id, record.owner, record.priority, record.work});
-    }
-    record.state = JobState::kQueued;
-    record.worker.clear();
-  }
-  for (auto id = begun.rbegin(); id != begun.rend(); ++id) {
-    const JobRecord& record = live.at(*id).record;
-    queue.push_front({*id, record.owner, record.priority, record.work});
-  }
-}
-
 /// True: the key named a job before, and `done` has its answer or will get it.
 bool JobRuntime::Impl::answer_known_key(const JobSpec& spec, uint64_t fingerprint,
                                         SubmitCallback& done) {
   {
     std::unique_lock lock(mutex);
-    const auto known = live_keys.find(key_of(spec.owner, spec.client_key));
+    const auto known = live_keys.find(live_key(spec.owner, spec.client_key));
     if (known != live_keys.end()) {
       LiveJob& job = live.at(known->second);
       if (job.record.fingerprint != fingerprint) {
@@ -204,7 +161,7 @@ void JobRuntime::Impl::submit(JobSpec spec, SubmitCallback done) {
                                         " jobs of one owner may wait, and as many do"));
     }
     // Another submission with this key may have come in the meantime.
-    const std::string key = key_of(spec.owner, spec.client_key);
+    const std::string key = live_key(spec.owner, spec.client_key);
     if (!spec.client_key.empty() && live_keys.count(key)) {
       lock.unlock();
       answer_known_key(spec, fingerprint, done);
@@ -300,7 +257,7 @@ void JobRuntime::Impl::forget(std::map<JobId, LiveJob>::iterator found) {
   held_bytes -= found->second.held_bytes;
   if (record.deadline) deadlines.erase({*record.deadline, record.id});
   if (!record.client_key.empty()) {
-    const auto key = live_keys.find(key_of(record.owner, record.client_key));
+    const auto key = live_keys.find(live_key(record.owner, record.client_key));
     if (key != live_keys.end() && key->second == record.id) live_keys.erase(key);
   }
   live.erase(found);
@@ -326,6 +283,8 @@ void JobRuntime::Impl::finish(LiveJob& job, JobState state, std::optional<JobErr
     blobs.push_back(std::move(blob));
   }
   if (record->stored_bytes > 0) record->results_expire = *record->finished + options.results_ttl;
+  ++ending_jobs;
+  ending_bytes += record->stored_bytes;
   const bool remove_too = job.removed;
   store->finish(record, std::move(blobs),
                 [this, record](const Error* problem) { finished(record, problem); });
@@ -336,11 +295,15 @@ void JobRuntime::Impl::finish(LiveJob& job, JobState state, std::optional<JobErr
 void JobRuntime::Impl::finished(SharedRecord record, const Error* error) {
   std::vector<std::function<void()>> on_end;
   SharedSnapshot last;
+  bool may_begin = false;
   {
     const std::lock_guard lock(mutex);
     const auto found = live.find(record->id);
     if (found == live.end()) return;
     LiveJob& job = found->second;
+    --ending_jobs;
+    ending_bytes -= record->stored_bytes;
+    may_begin = !queue.empty();
     if (error != nullptr && record->state == JobState::kSucceeded) {
       // What came of it does not fit into the store; that, at least, may.
       job.record.revision = record->revision;
@@ -366,6 +329,7 @@ void JobRuntime::Impl::finished(SharedRecord record, const Error* error) {
   }
   subscriptions->changed(record->id, last);
   for (const auto& call : on_end) call();
+  if (may_begin) dispatch();
 }
 
 /// The caller holds the mutex; the worker hears of it from the housekeeper.
@@ -449,95 +413,6 @@ bool JobRuntime::Impl::remove(const JobId& id) {
   if (last) subscriptions->changed(id, last);
   if (!store->on_writer_thread()) written.wait();
   return true;
-}
-
-void JobRuntime::Impl::drain(std::chrono::milliseconds limit) {
-  const auto nothing_runs = [this] {
-    return std::all_of(slots.begin(), slots.end(),
-                       [](const auto& slot) { return slot.running == 0; });
-  };
-  std::unique_lock lock(mutex);
-  draining = true;
-  if (!idle.wait_for(lock, limit, nothing_runs)) {
-    for (auto& [id, job] : live) {
-      if (job.record.state == JobState::kRunning && !job.finishing) {
-        stop_running(job, StopReason::kDrain);
-      }
-    }
-    const auto grace = limit.count() > 0 ? kDrainGrace : kDestroyGrace;
-    idle.wait_for(lock, grace, nothing_runs);
-  }
-  const bool stuck = !nothing_runs();
-  lock.unlock();
-  if (stuck) {
-    // Killed: what they have saved is in the store, and they go on from there.
-    for (const auto& worker : workers) worker->stop();
-  }
-  store->flush();
-}
-
-/// Timers and everything slow, on a thread of its own.
-void JobRuntime::Impl::housekeep() {
-  std::unique_lock lock(mutex);
-  while (!housekeeper_ends) {
-    WallClock::time_point wake = WallClock::now() + kTick;
-    if (!deadlines.empty()) wake = std::min(wake, deadlines.begin()->first);
-    housekeeping.wait_until(lock, wake,
-                            [&] { return housekeeper_ends || sweep_now || !tasks.empty(); });
-    while (!tasks.empty()) {
-      const std::function<void()> task = std::move(tasks.front());
-      tasks.pop_front();
-      lock.unlock();
-      task();
-      lock.lock();
-    }
-    if (housekeeper_ends) return;
-    const WallClock::time_point now = WallClock::now();
-    expire_deadlines(now);
-    sweep_now = false;
-    lock.unlock();
-    try {
-      retention->sweep(now);
-    } catch (const Error&) {
-      // A store that cannot be read now; the next tick tries again.
-    }
-    announce_positions();
-    dispatch();
-    lock.lock();
-  }
-}
-
-void JobRuntime::Impl::expire_deadlines(WallClock::time_point now) {
-  while (!deadlines.empty() && deadlines.begin()->first <= now) {
-    const JobId id = deadlines.begin()->second;
-    deadlines.erase(deadlines.begin());
-    const auto found = live.find(id);
-    if (found == live.end() || found->second.finishing) continue;
-    LiveJob& job = found->second;
-    if (job.record.state == JobState::kQueued) {
-      queue.remove(id);
-      finish(job, JobState::kExpired, {}, {});
-    } else {
-      stop_running(job, StopReason::kDeadline);
-    }
-  }
-}
-
-/// Tells those who wait for queued jobs where these stand, when that has changed.
-void JobRuntime::Impl::announce_positions() {
-  const std::vector<JobId> watched = subscriptions->watched();
-  if (watched.empty()) return;
-  const std::lock_guard lock(mutex);
-  for (const JobId& id : watched) {
-    const auto found = live.find(id);
-    if (found == live.end() || found->second.record.state != JobState::kQueued) continue;
-    LiveJob& job = found->second;
-    if (job.finishing || !job.snapshot) continue;
-    const int before = job.snapshot->position;
-    update_positions();
-    const auto standing = standings.find(id);
-    if (standing != standings.end() && standing->second.position != before) change(job);
-  }
 }
 
 JobRuntime::JobRuntime(const RuntimeOptions& options, std::vector<std::unique_ptr<Worker>> workers)

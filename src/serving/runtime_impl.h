@@ -41,6 +41,10 @@ struct LiveJob {
   /// Kept from submission until the first run, while there are not too many; else read again.
   std::vector<SharedBlob> inputs;
   uint64_t held_bytes = 0;
+  /// Ends on their way to disk: beyond a limit nothing begins, so that a slow disk slows the jobs
+  /// down and does not fill the memory.
+  size_t ending_jobs = 0;
+  uint64_t ending_bytes = 0;
   size_t steps_saved = 0;
   uint64_t steps_bytes = 0;
   SteadyTime run_began, stage_began;
@@ -49,12 +53,16 @@ struct LiveJob {
   std::vector<std::function<void()>> on_end;
 };
 
+/// Of JobRuntime::Impl::live_keys.
+inline std::string live_key(const std::string& owner, const std::string& client_key) {
+  return owner + '\0' + client_key;
+}
+
 struct JobRuntime::Impl {
   Impl(const RuntimeOptions& given, std::vector<std::unique_ptr<Worker>> given_workers);
   ~Impl();
 
-  // job_runtime.cpp: from submission to acceptance, wishes, the end of a job, the start of all.
-  void recover();
+  // job_runtime.cpp: from submission to acceptance, wishes, the end of a job.
   void submit(JobSpec spec, SubmitCallback done);
   bool answer_known_key(const JobSpec& spec, uint64_t fingerprint, SubmitCallback& done);
   void inserted(const JobId& id, const JobSpec& spec, uint64_t fingerprint, SubmitCallback& done,
@@ -64,9 +72,12 @@ struct JobRuntime::Impl {
   void stop_running(LiveJob& job, StopReason reason);
   void finish(LiveJob& job, JobState state, std::optional<JobError> error, JobResult result);
   void finished(SharedRecord record, const Error* error);
-  void drain(std::chrono::milliseconds limit);
   void change(LiveJob& job);
   void forget(std::map<JobId, LiveJob>::iterator job);
+
+  // runtime_life.cpp: the start and the end of all, and what happens by the clock.
+  void recover();
+  void drain(std::chrono::milliseconds limit);
   void housekeep();
   void expire_deadlines(WallClock::time_point now);
   void announce_positions();
@@ -74,6 +85,7 @@ struct JobRuntime::Impl {
   // runtime_dispatch.cpp: placing jobs and what workers tell.
   struct Start {
     JobId id;
+    int64_t seq;
     int attempt;
     size_t worker;
     bool load_inputs, load_steps;
@@ -120,6 +132,10 @@ struct JobRuntime::Impl {
   std::set<std::pair<WallClock::time_point, JobId>> deadlines;
   int64_t next_seq = 1;
   uint64_t held_bytes = 0;
+  /// Ends on their way to disk: beyond a limit nothing begins, so that a slow disk slows the jobs
+  /// down and does not fill the memory.
+  size_t ending_jobs = 0;
+  uint64_t ending_bytes = 0;
   bool draining = false;
   bool stopped = false;  ///< workers' events are ignored
 

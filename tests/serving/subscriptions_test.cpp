@@ -70,16 +70,17 @@ TEST(Subscriptions, ACallbackMayEndItsOwn) {
   Subscriptions all([](const JobId& id) { return snapshot_with(id, 1); });
   std::atomic<int> calls{0};
   Subscription one;
-  std::promise<void> assigned;
+  std::promise<void> assigned, ended;
   one = all.add_all([&](SharedSnapshot) {
     assigned.get_future().wait();
     ++calls;
     one = Subscription();
+    ended.set_value();
   });
   all.changed(JobId::make());
   all.changed(JobId::make());
   assigned.set_value();
-  EXPECT_TRUE(eventually([&] { return calls == 1; }));
+  ended.get_future().wait();
   std::this_thread::sleep_for(20ms);
   EXPECT_EQ(calls, 1);
 }
