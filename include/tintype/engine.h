@@ -44,7 +44,7 @@ struct EngineOptions {
 };
 
 struct ModelCaches;
-class JobQueue;
+class SubmissionQueue;
 class PartsInTurn;
 
 /// What a checkpoint in a single file leaves open. Folders say it themselves and refuse all but the
@@ -205,7 +205,7 @@ class Engine {
   EngineOptions options_;
   std::shared_ptr<ModelCaches> caches_;
   std::shared_ptr<PartsInTurn> turns_;
-  std::shared_ptr<JobQueue> queue_;
+  std::shared_ptr<SubmissionQueue> queue_;
 };
 
 /// Reads configs and tensor headers only. throws as Engine::load

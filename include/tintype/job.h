@@ -47,7 +47,7 @@ class Job {
   void cancel() const;
 
  private:
-  friend class JobQueue;
+  friend class SubmissionQueue;
   explicit Job(std::shared_ptr<SubmittedJob> job) : job_(std::move(job)) {}
   std::shared_ptr<SubmittedJob> job_;
 };

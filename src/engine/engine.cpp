@@ -10,7 +10,7 @@
 #include "backend/registry.h"
 #include "base/process_memory.h"
 #include "base/text.h"
-#include "engine/job_queue.h"
+#include "engine/submission_queue.h"
 #include "pipelines/diffusion_run.h"
 #include "pipelines/hires.h"
 #include "pipelines/image_to_image.h"
@@ -309,8 +309,8 @@ class ResidentUpscaler final : public Upscaler {
 /// A job's work, which keeps model and request alive, and the engine but for its queue: that must
 /// end with the caller's engine.
 template <typename Request, typename Draw>
-JobQueue::Draw job_of(const Engine& runner, std::shared_ptr<const Model> model, Request request,
-                      Draw draw) {
+SubmissionQueue::Draw job_of(const Engine& runner, std::shared_ptr<const Model> model,
+                             Request request, Draw draw) {
   TT_REQUIRE(model, "submit", "needs a model, got none");
   const auto kept = std::make_shared<const Request>(std::move(request));
   return [runner, model = std::move(model), kept, draw](const RunContext& context) {
@@ -325,7 +325,7 @@ Engine::Engine(const EngineOptions& options)
       caches_(
           std::make_shared<ModelCaches>(options.prompt_cache_bytes, options.encoding_cache_bytes)),
       turns_(std::make_shared<PartsInTurn>()),
-      queue_(std::make_shared<JobQueue>(options.max_queued_jobs)) {
+      queue_(std::make_shared<SubmissionQueue>(options.max_queued_jobs)) {
   TT_REQUIRE(options.threads >= 0 && options.threads <= kMaxThreads, "threads", "must be in 0..",
              kMaxThreads, " (0: one per core), got ", options.threads);
   parse_device(options.device);

@@ -1,4 +1,4 @@
-#include "engine/job_queue.h"
+#include "engine/submission_queue.h"
 
 #include <algorithm>
 
@@ -7,7 +7,7 @@
 namespace tintype {
 
 struct SubmittedJob {
-  JobQueue::Draw draw;
+  SubmissionQueue::Draw draw;
   RunContext context;
   int priority = 0;
   std::promise<std::vector<TextToImageResult>> promise = {};
@@ -60,7 +60,7 @@ SubmittedState Job::state() const { return job_->state; }
 
 void Job::cancel() const { job_->cancel(); }
 
-JobQueue::~JobQueue() {
+SubmissionQueue::~SubmissionQueue() {
   {
     const std::scoped_lock lock(mutex_);
     ending_ = true;
@@ -71,7 +71,7 @@ JobQueue::~JobQueue() {
   if (thread_.joinable()) thread_.join();
 }
 
-Job JobQueue::submit(Draw draw, const JobOptions& options) {
+Job SubmissionQueue::submit(Draw draw, const JobOptions& options) {
   const auto job = std::make_shared<SubmittedJob>();
   job->draw = std::move(draw);
   job->priority = options.priority;
@@ -93,7 +93,7 @@ Job JobQueue::submit(Draw draw, const JobOptions& options) {
   return Job(job);
 }
 
-void JobQueue::work() {
+void SubmissionQueue::work() {
   std::unique_lock lock(mutex_);
   while (true) {
     wake_.wait(lock, [this] { return ending_ || !waiting_.empty(); });

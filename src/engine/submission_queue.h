@@ -14,15 +14,15 @@
 
 namespace tintype {
 
-class JobQueue {
+class SubmissionQueue {
  public:
   using Draw = std::function<std::vector<TextToImageResult>(const RunContext&)>;
 
-  explicit JobQueue(size_t max_queued) : max_queued_(max_queued) {}
+  explicit SubmissionQueue(size_t max_queued) : max_queued_(max_queued) {}
   /// Cancels what waits and what runs, and waits for that.
-  ~JobQueue();
-  JobQueue(const JobQueue&) = delete;
-  JobQueue& operator=(const JobQueue&) = delete;
+  ~SubmissionQueue();
+  SubmissionQueue(const SubmissionQueue&) = delete;
+  SubmissionQueue& operator=(const SubmissionQueue&) = delete;
 
   /// throws kQueueFull
   Job submit(Draw draw, const JobOptions& options);
