@@ -67,7 +67,7 @@ class EventStream {
   std::vector<Pending> pending_;
   size_t pending_bytes_ = 0;
   bool finished_ = false, closed_ = false, overflowed_ = false, waiting_ = false;
-  std::function<void()> wake_;
+  std::shared_ptr<const std::function<void()>> wake_;
   std::vector<std::function<void()>> gone_;
   std::vector<std::shared_ptr<void>> kept_;
 };

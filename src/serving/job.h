@@ -41,6 +41,9 @@ struct JobSpec {
   /// The caller's own name for this submission, unique for each owner: the same again is the same
   /// job and not a second one. "": none.
   std::string client_key;
+  /// What must be equal for the same client key to mean the same request; "" takes `request` and
+  /// `inputs`. Set it where `request` holds what was drawn or filled in anew at each submission.
+  std::string fingerprint;
   int priority = 0;  ///< -10..10, the higher first
   /// Where it is not done by then it expires, queued or running. Unset: never.
   std::optional<WallClock::time_point> deadline;
@@ -89,7 +92,7 @@ struct JobSnapshot {
   /// Of queued jobs: seconds until it begins, by the pace of the jobs before. Unset: no pace yet.
   std::optional<double> seconds_to_start;
   JobProgress progress;
-  int preview_step = 0;           ///< of the preview
+  int preview_step = 0;              ///< of the preview
   std::vector<SharedBlob> previews;  ///< the latest, one for each picture of the batch; may be empty
   std::optional<JobError> error;  ///< of failed ones
   std::vector<ResultInfo> results;

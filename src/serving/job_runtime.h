@@ -11,6 +11,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "serving/job.h"
@@ -25,6 +27,7 @@ struct RuntimeOptions {
   int max_attempts = 3;              ///< runs of one job before a dying worker fails it
   std::chrono::seconds results_ttl{24 * 3600};
   uint64_t results_budget_bytes = uint64_t{4} << 30;  ///< the oldest go first
+  size_t max_finished = 100'000;                      ///< jobs remembered, without results in the end
   std::string policy = "model_affinity";  ///< see placement_policies()
 };
 
@@ -98,10 +101,11 @@ class JobRuntime {
   SharedSnapshot find(const JobId& id) const;  ///< null: unknown, or deleted
   std::vector<SharedSnapshot> list(const JobFilter& filter) const;
 
-  /// Queued jobs end at once, running ones within a step. Final ones stay as they are. False: no
-  /// such job.
+  /// Queued jobs end at once, running ones within a step. Final ones stay as they are. Returns when
+  /// the wish is on disk (one fsync): a restarted server keeps to it. False: no such job.
   bool cancel(const JobId& id);
-  /// Forgets a final job and its results; a live one is cancelled first. False: no such job.
+  /// Forgets a final job and its results, on disk when it returns; a running one is cancelled, is
+  /// not found any more and goes when its worker has let go. False: no such job.
   bool remove(const JobId& id);
 
   SharedBlob result(const JobId& id, size_t index) const;  ///< null: none, or expired
