@@ -281,10 +281,11 @@ void take_mask(Conversion& c, std::string mask) {
 }
 
 /// The request without pictures, as the answer repeats it.
-Json without_pictures(Json body) {
-  for (const char* name : {"init_images", "mask"})
-    if (body.contains(name)) body[name] = nullptr;
-  return body;
+Json without_pictures(const Json& body) {
+  Json light = Json::object();
+  for (const auto& [name, value] : body.items())
+    light[name] = name == "init_images" || name == "mask" ? Json(nullptr) : value;
+  return light;
 }
 
 }  // namespace
