@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace tintype {
 
@@ -22,6 +24,15 @@ struct AdapterUse {
   /// Of the text encoders' part; unset: as `weight`.
   std::optional<float> text_weight = {};
 };
+
+/// What the tags of a prompt name, in their order: `<lora:ink:0.8>`, see docs/adapters.md.
+/// throws kInvalidArgument: a tag without a name, or with something else than numbers
+std::vector<AdapterUse> adapters_in_prompt(std::string_view prompt);
+
+/// The adapters in a folder and the folders inside it, sorted: "ink", "styles/ink".
+/// AdapterUse::name also takes the last part alone where one file has it. throws kNotFound, kIo;
+/// kUnsupported: more than 10,000 files
+std::vector<std::string> adapter_names(const std::filesystem::path& folder);
 
 /// The adapters that a model keeps, and what asking for them did so far.
 struct AdapterCounters {

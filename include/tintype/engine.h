@@ -90,6 +90,12 @@ struct ModelInfo {
   int default_width_px = 0, default_height_px = 0;
   int size_multiple_px = 8;     ///< width and height must be multiples of this
   std::string default_sampler;  ///< "" when the checkpoint's own is not one of ours
+  int default_steps = 20;
+  int max_steps = 1000;  ///< its training timesteps
+  float default_guidance_scale = 7.5f;
+  /// Its network has channels for a mask: for inpainting, refused by text to image and image to
+  /// image.
+  bool takes_mask = false;
   std::string prediction_type;
   std::string profile;        ///< "exact", "balanced,vae=exact"
   uint64_t weight_bytes = 0;  ///< memory the packed weights will take

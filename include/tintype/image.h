@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -39,7 +41,23 @@ Image load_image(const std::filesystem::path& path);
 /// The same as a mask: the picture's luma (ITU-R BT.601).
 Mask load_mask(const std::filesystem::path& path);
 
+/// The same from a file's bytes in memory. throws as load_image; kUnsupported: over `max_pixels`
+Image decode_image(std::span<const uint8_t> bytes, uint64_t max_pixels = uint64_t{1} << 27);
+Mask decode_mask(std::span<const uint8_t> bytes, uint64_t max_pixels = uint64_t{1} << 27);
+
 enum class ImageFormat { kPng, kJpeg, kWebp };
+
+/// What the beginning of a picture's file tells.
+struct ImageFileInfo {
+  ImageFormat format = ImageFormat::kPng;
+  int width_px = 0, height_px = 0;  ///< upright by its EXIF orientation, as decode_image's
+};
+/// Reads headers alone and decodes nothing: what it takes does not depend on what they claim.
+/// throws as load_image, but for pixels that contradict the headers
+ImageFileInfo inspect_image(std::span<const uint8_t> bytes);
+/// "image/png"
+std::string_view media_type_of(ImageFormat format) noexcept;
+
 /// By the name's ending, whatever its case; none is PNG. throws kUnsupported: another ending
 ImageFormat image_format_of(const std::filesystem::path& path);
 
@@ -64,6 +82,10 @@ struct SaveOptions {
 /// quality
 void save_image(const std::filesystem::path& path, const Image& image, const PngText& text = {},
                 const SaveOptions& options = {});
+
+/// The bytes that save_image would write in that format. throws as save_image, but for kIo
+std::vector<uint8_t> encode_image(const Image& image, ImageFormat format, const PngText& text = {},
+                                  const SaveOptions& options = {});
 
 /// Throws the error that save_png would meet at once (no such folder, not writable, is a folder),
 /// so that a long run does not end in one. Creates nothing.

@@ -7,7 +7,9 @@
 #include <chrono>
 #include <functional>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "tintype/image.h"
 
@@ -46,6 +48,14 @@ class RunContext {
   std::function<void(const Preview&)> on_preview;
   int preview_every = 1;    ///< at least 1
   int preview_size_px = 0;  ///< longer side, 0..2048; 0: one pixel a latent
+  /// Called on the running thread after each network call of a drawing, with what brings another
+  /// run of the same request to this point: bytes whose form is this version's own, as large as the
+  /// latents. Unset: nothing is computed for it.
+  std::function<void(std::string)> on_step_saved;
+  /// What on_step_saved told an earlier run of the same request, in that order, as much of it as
+  /// there is. Those network calls are not made again, and the pictures are the same bit for bit.
+  /// Records that do not fit the request are made anew. Their calls bring progress and no previews.
+  std::vector<std::string> saved_steps = {};
   /// Checked between steps; unset means no limit.
   std::optional<Clock::time_point> deadline;
 

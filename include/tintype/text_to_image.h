@@ -6,6 +6,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tintype/adapter.h"
@@ -179,5 +180,14 @@ std::vector<SamplerName> scheduler_table();
 /// The canonical names that TextToImageRequest::sampler and ::scheduler accept.
 std::vector<std::string> sampler_names();
 std::vector<std::string> scheduler_names();
+
+struct SamplerChoice {
+  std::string sampler, scheduler;  ///< canonical
+};
+/// The names as a run takes them. A sampler's as A1111 and galleries write it may end in a
+/// scheduler's: "DPM++ 2M Karras" is dpmpp_2m with karras. `scheduler` may be "" or say the same.
+/// An empty sampler stays empty.
+/// throws kInvalidArgument: unknown names; a scheduler that contradicts the sampler's
+SamplerChoice split_sampler_name(std::string_view sampler, std::string_view scheduler);
 
 }  // namespace tintype

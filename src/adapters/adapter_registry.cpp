@@ -73,6 +73,13 @@ std::shared_ptr<const Adapter> AdapterRegistry::get(const fs::path& file) {
   });
 }
 
+std::vector<std::string> adapter_names(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (Listed& file : list(folder)) names.push_back(std::move(file.path_name));
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 fs::path find_adapter(const fs::path& folder, const std::string& name) {
   const std::vector<Listed> files = list(folder);
   std::vector<const Listed*> found;

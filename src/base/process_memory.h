@@ -7,5 +7,7 @@ namespace tintype {
 
 /// Highest resident memory so far, bytes; 0 where the system does not tell.
 uint64_t peak_resident_bytes();
+/// Resident memory now, bytes; 0 where the system does not tell.
+uint64_t resident_bytes();
 
 }  // namespace tintype

@@ -104,6 +104,10 @@ ModelInfo describe(const CheckpointLayout& layout, const MetaModel& meta) {
                  .default_sampler = has_sampler_for_class(model.schedule.class_name)
                                         ? sampler_for_class(model.schedule.class_name)
                                         : std::string(),
+                 .default_steps = default_steps(model),
+                 .max_steps = model.schedule.num_train_timesteps,
+                 .default_guidance_scale = model.traits.default_guidance,
+                 .takes_mask = takes_mask(model),
                  .prediction_type = std::string(to_string(model.schedule.prediction_type)),
                  .profile = layout.profile,
                  .weight_bytes = meta.weight_bytes,

@@ -148,6 +148,11 @@ int exif_orientation(std::span<const uint8_t> tiff) {
   return 1;
 }
 
+ImageFileInfo upright(ImageFileInfo info, int orientation) {
+  if (orientation >= 5 && orientation <= 8) std::swap(info.width_px, info.height_px);
+  return info;
+}
+
 Image oriented(Image image, int orientation) {
   if (orientation <= 1 || orientation > 8) return image;
   const bool turned = orientation >= 5;  // rows become columns

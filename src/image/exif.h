@@ -20,6 +20,9 @@ int exif_orientation(std::span<const uint8_t> tiff);
 /// memory.
 Image oriented(Image image, int orientation);
 
+/// The size that oriented() would give.
+ImageFileInfo upright(ImageFileInfo info, int orientation);
+
 /// A TIFF structure with ImageDescription and the UserComment that galleries read (UTF-16 behind
 /// "UNICODE\0"). Broken UTF-8 is repaired. An empty text has no tag.
 std::vector<uint8_t> exif_with_text(const std::string& user_comment,

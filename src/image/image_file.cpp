@@ -57,22 +57,36 @@ ImageFormat image_format_of(const std::filesystem::path& path) {
        printable(path.filename().string(), 80));
 }
 
-void save_image(const std::filesystem::path& path, const Image& image, const PngText& text,
-                const SaveOptions& options) {
+std::vector<uint8_t> encode_image(const Image& image, ImageFormat format, const PngText& text,
+                                  const SaveOptions& options) {
   TT_REQUIRE(options.quality >= 1 && options.quality <= 100, "quality", "must be in 1..100, got ",
              options.quality);
-  const auto encoded = [&]() -> std::vector<uint8_t> {
-    switch (image_format_of(path)) {
-      case ImageFormat::kPng:
-        return encode_png(image, text);
-      case ImageFormat::kJpeg:
-        return encode_jpeg(image, options.quality, exif_of(text, kMaxJpegExifBytes));
-      case ImageFormat::kWebp:
-        return encode_webp(image, options.quality, exif_of(text, image.rgb.max_size()));
-    }
-    fail(ErrorKind::kInternal, kWhere, "an unknown format");
-  };
-  write_file_atomically(path, encoded());
+  switch (format) {
+    case ImageFormat::kPng:
+      return encode_png(image, text);
+    case ImageFormat::kJpeg:
+      return encode_jpeg(image, options.quality, exif_of(text, kMaxJpegExifBytes));
+    case ImageFormat::kWebp:
+      return encode_webp(image, options.quality, exif_of(text, image.rgb.max_size()));
+  }
+  fail(ErrorKind::kInternal, kWhere, "an unknown format");
+}
+
+std::string_view media_type_of(ImageFormat format) noexcept {
+  switch (format) {
+    case ImageFormat::kPng:
+      return "image/png";
+    case ImageFormat::kJpeg:
+      return "image/jpeg";
+    case ImageFormat::kWebp:
+      return "image/webp";
+  }
+  return "";
+}
+
+void save_image(const std::filesystem::path& path, const Image& image, const PngText& text,
+                const SaveOptions& options) {
+  write_file_atomically(path, encode_image(image, image_format_of(path), text, options));
 }
 
 }  // namespace tintype

@@ -125,21 +125,35 @@ int orientation_of(const jpeg_decompress_struct& jpeg) {
   return 1;
 }
 
-}  // namespace
+[[noreturn]] void corrupt(const Decoder& decoder, std::string_view origin, std::string_view part) {
+  fail(ErrorKind::kCorruptFile, kWhere, origin, " must hold ", part,
+       ", got: ", printable(decoder.message[0] ? decoder.message : "an early end"));
+}
 
-Image decode_jpeg(std::span<const uint8_t> bytes, std::string_view origin,
-                  const PictureLimits& limits) {
-  Decoder decoder;
+/// Reads up to the pixels. throws kCorruptFile
+void open(Decoder& decoder, std::span<const uint8_t> bytes, std::string_view origin) {
   decoder.jpeg.err = jpeg_std_error(&decoder.errors);
   decoder.errors.error_exit = on_error;
   decoder.errors.emit_message = on_message;
   decoder.jpeg.client_data = &decoder;
-  const auto corrupt = [&](std::string_view part) {
-    fail(ErrorKind::kCorruptFile, kWhere, origin, " must hold ", part,
-         ", got: ", printable(decoder.message[0] ? decoder.message : "an early end"));
-  };
-  if (!begin(decoder)) corrupt("a JPEG picture");
-  if (!read_header(decoder, bytes)) corrupt("a valid JPEG header");
+  if (!begin(decoder)) corrupt(decoder, origin, "a JPEG picture");
+  if (!read_header(decoder, bytes)) corrupt(decoder, origin, "a valid JPEG header");
+}
+
+}  // namespace
+
+ImageFileInfo inspect_jpeg(std::span<const uint8_t> bytes, std::string_view origin) {
+  Decoder decoder;
+  open(decoder, bytes, origin);
+  return upright({ImageFormat::kJpeg, static_cast<int>(decoder.jpeg.image_width),
+                  static_cast<int>(decoder.jpeg.image_height)},
+                 orientation_of(decoder.jpeg));
+}
+
+Image decode_jpeg(std::span<const uint8_t> bytes, std::string_view origin,
+                  const PictureLimits& limits) {
+  Decoder decoder;
+  open(decoder, bytes, origin);
   const uint64_t width = decoder.jpeg.image_width, height = decoder.jpeg.image_height;
   if (width * height > limits.max_pixels)
     fail(ErrorKind::kUnsupported, kWhere, origin, " must have at most ", limits.max_pixels,
@@ -153,8 +167,8 @@ Image decode_jpeg(std::span<const uint8_t> bytes, std::string_view origin,
   image.rgb.resize(static_cast<size_t>(width * height * 3));
   if (decoder.jpeg.out_color_space == JCS_CMYK) decoder.line.resize(static_cast<size_t>(width * 4));
   const int orientation = orientation_of(decoder.jpeg);  // before the markers are freed
-  if (!read_pixels(decoder, image)) corrupt("whole pixels");
-  if (decoder.truncated) corrupt("all of its pixels");
+  if (!read_pixels(decoder, image)) corrupt(decoder, origin, "whole pixels");
+  if (decoder.truncated) corrupt(decoder, origin, "all of its pixels");
   return oriented(std::move(image), orientation);
 }
 

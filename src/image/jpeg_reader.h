@@ -17,4 +17,7 @@ namespace tintype {
 Image decode_jpeg(std::span<const uint8_t> bytes, std::string_view origin,
                   const PictureLimits& limits = {});
 
+/// Size and orientation alone. throws as decode_jpeg, but for what lies in the pixels
+ImageFileInfo inspect_jpeg(std::span<const uint8_t> bytes, std::string_view origin);
+
 }  // namespace tintype

@@ -15,6 +15,8 @@ namespace {
 constexpr std::string_view kWhere = "load_image";
 /// Above any picture within the limits, compressed or not.
 constexpr size_t kMaxFileBytes = size_t{1} << 30;
+/// What messages call a picture that came without a name.
+constexpr std::string_view kBytes = "the picture";
 
 bool has(std::span<const uint8_t> bytes, std::string_view magic, size_t at = 0) {
   return bytes.size() >= at + magic.size() &&
@@ -33,19 +35,53 @@ std::string_view other_format(std::span<const uint8_t> bytes) {
   return {};
 }
 
-}  // namespace
-
-Image decode_image(std::span<const uint8_t> bytes, std::string_view origin,
-                   const PictureLimits& limits) {
-  if (has(bytes, "\x89PNG\r\n\x1A\n")) return decode_png(bytes, origin, nullptr, limits);
-  if (has(bytes, "\xFF\xD8\xFF")) return decode_jpeg(bytes, origin, limits);
-  if (has(bytes, "RIFF") && has(bytes, "WEBP", 8)) return decode_webp(bytes, origin, limits);
+/// throws kUnsupported: another format; kCorruptFile: no picture
+ImageFormat format_of(std::span<const uint8_t> bytes, std::string_view origin) {
+  if (has(bytes, "\x89PNG\r\n\x1A\n")) return ImageFormat::kPng;
+  if (has(bytes, "\xFF\xD8\xFF")) return ImageFormat::kJpeg;
+  if (has(bytes, "RIFF") && has(bytes, "WEBP", 8)) return ImageFormat::kWebp;
   if (const std::string_view other = other_format(bytes); !other.empty())
     fail(ErrorKind::kUnsupported, kWhere, origin, " must be a PNG, JPEG or WebP picture, got ",
          other, "; convert it first");
   fail(ErrorKind::kCorruptFile, kWhere, origin,
        " must begin as a PNG, JPEG or WebP picture does, got ",
        bytes.empty() ? "an empty file" : "other bytes; is it a picture?");
+}
+
+}  // namespace
+
+Image decode_image(std::span<const uint8_t> bytes, std::string_view origin,
+                   const PictureLimits& limits) {
+  switch (format_of(bytes, origin)) {
+    case ImageFormat::kPng:
+      return decode_png(bytes, origin, nullptr, limits);
+    case ImageFormat::kJpeg:
+      return decode_jpeg(bytes, origin, limits);
+    case ImageFormat::kWebp:
+      return decode_webp(bytes, origin, limits);
+  }
+  fail(ErrorKind::kInternal, kWhere, "an unknown format");
+}
+
+ImageFileInfo inspect_image(std::span<const uint8_t> bytes) {
+  switch (format_of(bytes, kBytes)) {
+    case ImageFormat::kPng:
+      return inspect_png(bytes, kBytes);
+    case ImageFormat::kJpeg:
+      return inspect_jpeg(bytes, kBytes);
+    case ImageFormat::kWebp:
+      return inspect_webp(bytes, kBytes);
+  }
+  fail(ErrorKind::kInternal, kWhere, "an unknown format");
+}
+
+Image decode_image(std::span<const uint8_t> bytes, uint64_t max_pixels) {
+  return decode_image(bytes, kBytes,
+                      {.max_pixels = std::min(max_pixels, PictureLimits{}.max_pixels)});
+}
+
+Mask decode_mask(std::span<const uint8_t> bytes, uint64_t max_pixels) {
+  return to_mask(decode_image(bytes, max_pixels));
 }
 
 Image load_image(const std::filesystem::path& path) {

@@ -145,6 +145,39 @@ int orientation_of(const Decoder& decoder) {
 
 }  // namespace
 
+ImageFileInfo inspect_png(std::span<const uint8_t> bytes, std::string_view origin) {
+  require_png_signature(bytes, origin);
+  constexpr size_t kChunkHeader = 8, kChecksum = 4, kSizeBytes = 8;
+  const auto number = [&](size_t at) {
+    return uint32_t{bytes[at]} << 24 | uint32_t{bytes[at + 1]} << 16 |
+           uint32_t{bytes[at + 2]} << 8 | bytes[at + 3];
+  };
+  const auto is = [&](size_t at, const char* name) {
+    return std::memcmp(bytes.data() + at + 4, name, 4) == 0;
+  };
+  size_t at = 8;
+  if (bytes.size() < at + kChunkHeader + kSizeBytes || !is(at, "IHDR"))
+    fail(ErrorKind::kCorruptFile, kWhere, origin, " must hold a valid PNG header, got another");
+  const uint32_t width = number(at + kChunkHeader), height = number(at + kChunkHeader + 4);
+  if (width < 1 || height < 1 || width > kMaxPngSidePx || height > kMaxPngSidePx)
+    fail(ErrorKind::kCorruptFile, kWhere, origin, " must have sides of 1 to ", kMaxPngSidePx,
+         " pixels, got ", width, " x ", height);
+  // The orientation may also stand behind the pixels.
+  int orientation = 1;
+  while (bytes.size() - at >= kChunkHeader) {
+    const size_t size = number(at), left = bytes.size() - at - kChunkHeader;
+    if (size > left) break;
+    if (is(at, "eXIf")) {
+      orientation = exif_orientation(bytes.subspan(at + kChunkHeader, size));
+      break;
+    }
+    if (left - size < kChecksum) break;
+    at += kChunkHeader + size + kChecksum;
+  }
+  return upright({ImageFormat::kPng, static_cast<int>(width), static_cast<int>(height)},
+                 orientation);
+}
+
 Image decode_png(std::span<const uint8_t> bytes, std::string_view origin, PngText* text,
                  const PictureLimits& limits) {
   require_png_signature(bytes, origin);

@@ -24,4 +24,7 @@ Image read_png(const std::filesystem::path& path, PngText* text = nullptr);
 Image decode_png(std::span<const uint8_t> bytes, std::string_view origin, PngText* text = nullptr,
                  const PictureLimits& limits = {.max_pixels = kMaxPngPixels});
 
+/// Size and orientation alone. throws as decode_png, but for what lies in the pixels
+ImageFileInfo inspect_png(std::span<const uint8_t> bytes, std::string_view origin);
+
 }  // namespace tintype

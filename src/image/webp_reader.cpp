@@ -27,10 +27,7 @@ int orientation_of(std::span<const uint8_t> bytes) {
   return orientation;
 }
 
-}  // namespace
-
-Image decode_webp(std::span<const uint8_t> bytes, std::string_view origin,
-                  const PictureLimits& limits) {
+WebPBitstreamFeatures features_of(std::span<const uint8_t> bytes, std::string_view origin) {
   WebPBitstreamFeatures features;
   const VP8StatusCode status = WebPGetFeatures(bytes.data(), bytes.size(), &features);
   if (status != VP8_STATUS_OK || features.width < 1 || features.height < 1)
@@ -39,6 +36,19 @@ Image decode_webp(std::span<const uint8_t> bytes, std::string_view origin,
   if (features.has_animation)
     fail(ErrorKind::kUnsupported, kWhere, origin,
          " must be one picture, got an animation; save one of its frames first");
+  return features;
+}
+
+}  // namespace
+
+ImageFileInfo inspect_webp(std::span<const uint8_t> bytes, std::string_view origin) {
+  const WebPBitstreamFeatures features = features_of(bytes, origin);
+  return upright({ImageFormat::kWebp, features.width, features.height}, orientation_of(bytes));
+}
+
+Image decode_webp(std::span<const uint8_t> bytes, std::string_view origin,
+                  const PictureLimits& limits) {
+  const WebPBitstreamFeatures features = features_of(bytes, origin);
   const uint64_t pixels =
       static_cast<uint64_t>(features.width) * static_cast<uint64_t>(features.height);
   if (pixels > limits.max_pixels)

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "backend/registry.h"
+#include "base/checksum.h"
 #include "caches/key_writer.h"
 #include "ops/ops.h"
 #include "pipelines/network_calls.h"
@@ -60,6 +61,12 @@ Tensor with_known(const Tensor& latents, const KnownRegion& known,
     out[i] = (1 - draws) * kept + draws * own[i];
   }
   return ops::to_device(result, latents.device());
+}
+
+/// What a journal calls the records of one network's part of a run.
+uint64_t name_of_part(const TextToImageSettings& settings, size_t part) {
+  const std::string key = KeyWriter().add(settings_json(settings)).add(part).take();
+  return checksum64(std::as_bytes(std::span(key)));
 }
 
 }  // namespace
@@ -189,7 +196,8 @@ Tensor DiffusionRun::denoise(Tensor latents, const KnownRegion* known) {
     const bool sees_mask = known && takes_mask(part.model);
     const Tensor extra =
         sees_mask ? ops::to_device(known->extra_channels, part.model.device) : Tensor();
-    NetworkCalls network(part.model, settings_);
+    StepJournal journal(context_, name_of_part(settings_, p));
+    NetworkCalls network(part.model, settings_, &journal);
     const Previewer previewer(part.model, context_);
     for (int i = part.first; i < part.last; ++i) {
       Stopwatch step;
@@ -200,11 +208,13 @@ Tensor DiffusionRun::denoise(Tensor latents, const KnownRegion* known) {
       latents = part.sampler->step(prediction, i, latents, noise);
       if (known && !sees_mask) latents = with_known(latents, *known, level_after(p, i));
       timings_.step_s.push_back(step.lap());
-      previewer.show({.input = input,
-                      .prediction = prediction,
-                      .timestep = timestep,
-                      .done = ++done,
-                      .calls = calls});
+      ++done;
+      if (!network.replayed())
+        previewer.show({.input = input,
+                        .prediction = prediction,
+                        .timestep = timestep,
+                        .done = done,
+                        .calls = calls});
       context_.report(Stage::kDenoise, done, calls);
     }
     settings_.unguided_calls += network.unguided();

@@ -1,8 +1,11 @@
 #include "pipelines/network_calls.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <span>
 
+#include "base/checksum.h"
 #include "ops/ops.h"
 #include "pipelines/prompt_encoding.h"
 #include "pipelines/stages.h"
@@ -21,6 +24,18 @@ Conditioning positive(const Conditioning& both) {
           .adapters = both.adapters};
 }
 
+/// What a network call depends on, but for the network.
+uint64_t question_of(const Tensor& latents, float timestep, const Conditioning& conditioning) {
+  std::vector<uint64_t> sums;
+  for (const Tensor* part :
+       {&latents, &conditioning.context, &conditioning.pooled, &conditioning.time_ids}) {
+    const Tensor host = part->defined() ? ops::to_host(*part) : Tensor();
+    sums.push_back(host.defined() ? checksum64({host.bytes(), host.nbytes()}) : 0);
+  }
+  sums.push_back(std::bit_cast<uint32_t>(timestep));
+  return checksum64(std::as_bytes(std::span(sums)));
+}
+
 }  // namespace
 
 float sigma_at(const std::vector<float>& signal, float timestep) {
@@ -37,8 +52,10 @@ float sigma_at(const std::vector<float>& signal, float timestep) {
       std::exp((1 - weight) * std::log(sigma(below)) + weight * std::log(sigma(below + 1))));
 }
 
-NetworkCalls::NetworkCalls(const DiffusionModel& model, const TextToImageSettings& settings)
+NetworkCalls::NetworkCalls(const DiffusionModel& model, const TextToImageSettings& settings,
+                           StepJournal* journal)
     : model_(model),
+      journal_(journal),
       scale_(settings.guidance_scale),
       rescale_(settings.guidance_rescale),
       interval_(settings.guidance_interval),
@@ -59,6 +76,24 @@ Tensor NetworkCalls::predict(const Tensor& latents, float timestep,
   const bool guidance = conditioning.context.dim(0) == 2;
   const bool left_out = guidance && !guided_at(timestep);
   unguided_ += left_out;
+  replayed_ = false;
+  if (!journal_ || !journal_->active()) return compute(latents, timestep, conditioning, left_out);
+
+  SavedCall call{.question = question_of(latents, timestep, conditioning)};
+  if (auto saved = journal_->replay(call.question)) {
+    replayed_ = true;
+    for (size_t i = 0; i < saved->reused.size(); ++i) reused_[i] += saved->reused[i];
+    return ops::to_device(saved->prediction, latents.device());
+  }
+  const Tensor prediction = compute(latents, timestep, conditioning, left_out);
+  for (const StepReuse& reuse : reuse_) call.reused.push_back(reuse.reused);
+  call.prediction = ops::to_host(prediction);
+  journal_->record(call);
+  return prediction;
+}
+
+Tensor NetworkCalls::compute(const Tensor& latents, float timestep,
+                             const Conditioning& conditioning, bool left_out) {
   const Guidance how{.scale = scale_, .rescale = rescale_};
   const int64_t images = latents.dim(0);
   if (conditioning_ != &conditioning)  // prompt editing: the kept features answer to other words

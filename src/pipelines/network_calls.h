@@ -5,27 +5,33 @@
 #include <vector>
 
 #include "pipelines/diffusion_model.h"
+#include "pipelines/step_journal.h"
 #include "tintype/text_to_image.h"
 
 namespace tintype {
 
 class NetworkCalls {
  public:
-  /// `model` outlives this.
-  NetworkCalls(const DiffusionModel& model, const TextToImageSettings& settings);
+  /// `model` and `journal` outlive this. No journal: every call is computed.
+  NetworkCalls(const DiffusionModel& model, const TextToImageSettings& settings,
+               StepJournal* journal = nullptr);
 
   /// latents [B,h,w,C] -> prediction [B,h,w,C], guided at noise levels within the interval.
   /// `conditioning` is one image's (encode_prompts), and outlives this: another one forgets what
-  /// was kept.
+  /// was kept. The journal answers as far as it can.
   Tensor predict(const Tensor& latents, float timestep, const Conditioning& conditioning);
 
   int reused(size_t image) const { return reused_[image]; }  ///< calls
-  int unguided() const { return unguided_; }  ///< calls without guidance that could have had it
+  int unguided() const { return unguided_; }   ///< calls without guidance that could have had it
+  bool replayed() const { return replayed_; }  ///< whether the journal answered the last call
 
  private:
   bool guided_at(float timestep) const;
+  Tensor compute(const Tensor& latents, float timestep, const Conditioning& conditioning,
+                 bool left_out);
 
   const DiffusionModel& model_;
+  StepJournal* journal_;
   float scale_, rescale_;
   GuidanceInterval interval_;
   std::vector<float> signal_;  ///< alphas_cumprod; empty when guidance is everywhere
@@ -38,6 +44,7 @@ class NetworkCalls {
   std::vector<StepReuse> reuse_;
   std::vector<int> reused_;
   int unguided_ = 0;
+  bool replayed_ = false;
 };
 
 /// Noise level sqrt((1 - a) / a) at a timestep, which may lie between two of the table's or beyond

@@ -37,13 +37,19 @@ std::shared_ptr<AdapterRegistry> make_adapter_registry(const DiffusionModel& mod
       });
 }
 
-TextToImageRequest with_tagged_adapters(TextToImageRequest request) {
-  TaggedPrompt tagged = take_adapter_tags(request.prompt);
-  if (tagged.tags.empty()) return request;
-  request.prompt = std::move(tagged.text);
-  for (AdapterTag& tag : tagged.tags)
-    request.adapters.push_back(
+std::vector<AdapterUse> adapters_in_prompt(std::string_view prompt) {
+  std::vector<AdapterUse> uses;
+  for (AdapterTag& tag : take_adapter_tags(prompt).tags)
+    uses.push_back(
         {.name = std::move(tag.name), .weight = tag.weight, .text_weight = tag.text_weight});
+  return uses;
+}
+
+TextToImageRequest with_tagged_adapters(TextToImageRequest request) {
+  std::vector<AdapterUse> tagged = adapters_in_prompt(request.prompt);
+  if (tagged.empty()) return request;
+  request.prompt = take_adapter_tags(request.prompt).text;
+  for (AdapterUse& use : tagged) request.adapters.push_back(std::move(use));
   return request;
 }
 

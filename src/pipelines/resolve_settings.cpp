@@ -127,7 +127,7 @@ TextToImageSettings resolve_drawing(const DiffusionModel& model, const TextToIma
   s.width_px = checked_side("width", request.width_px, own_side(model.default_width_px()), factor);
   s.height_px =
       checked_side("height", request.height_px, own_side(model.default_height_px()), factor);
-  s.steps = request.steps.value_or(std::min(kDefaultSteps, model.schedule.num_train_timesteps));
+  s.steps = request.steps.value_or(default_steps(model));
   TT_REQUIRE(s.steps >= 1 && s.steps <= model.schedule.num_train_timesteps, "steps",
              "must be in 1..", model.schedule.num_train_timesteps,
              " (the checkpoint's training timesteps), got ", s.steps);
@@ -200,6 +200,10 @@ void resolve_strength(TextToImageSettings& s, double strength) {
 }
 
 }  // namespace
+
+int default_steps(const DiffusionModel& model) {
+  return std::min(kDefaultSteps, model.schedule.num_train_timesteps);
+}
 
 int skipped_steps(const TextToImageSettings& s) {
   return s.strength ? s.steps - std::min(static_cast<int>(s.steps * *s.strength), s.steps) : 0;

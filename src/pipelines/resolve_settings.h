@@ -19,6 +19,9 @@ TextToImageSettings resolve_settings(const DiffusionModel& model,
 TextToImageSettings resolve_settings(const DiffusionModel& model, const InpaintRequest& request,
                                      const DiffusionModel* refiner = nullptr);
 
+/// Of a request that names none.
+int default_steps(const DiffusionModel& model);
+
 /// Whether the network has channels for a mask and the latents of what is known.
 bool takes_mask(const DiffusionModel& model);
 

@@ -39,8 +39,8 @@ struct CatalogueModel {
 class Catalogue {
  public:
   /// Inspects every model. Files in folders that are no models are left out and named in
-  /// skipped(); throws kNotFound, kCorruptFile, ... for configured ones, kInvalidArgument for two of
-  /// one name
+  /// skipped(); throws kNotFound, kCorruptFile, ... for configured ones, kInvalidArgument for two
+  /// of one name
   explicit Catalogue(const CatalogueOptions& options);
 
   const std::vector<CatalogueModel>& models() const { return models_; }

@@ -1,5 +1,5 @@
-/// What a job is, seen from outside: what was asked, where it stands, what came of it. Plain values.
-/// Requests and infos are opaque text to this layer; who writes and reads them is above it.
+/// What a job is, seen from outside: what was asked, where it stands, what came of it. Plain
+/// values. Requests and infos are opaque text to this layer; who writes and reads them is above it.
 #pragma once
 
 #include <chrono>
@@ -92,8 +92,9 @@ struct JobSnapshot {
   /// Of queued jobs: seconds until it begins, by the pace of the jobs before. Unset: no pace yet.
   std::optional<double> seconds_to_start;
   JobProgress progress;
-  int preview_step = 0;              ///< of the preview
-  std::vector<SharedBlob> previews;  ///< the latest, one for each picture of the batch; may be empty
+  int preview_step = 0;  ///< of the preview
+  std::vector<SharedBlob>
+      previews;                   ///< the latest, one for each picture of the batch; may be empty
   std::optional<JobError> error;  ///< of failed ones
   std::vector<ResultInfo> results;
   std::string info;  ///< of finished ones, by the worker: settings, seeds, timings

@@ -21,13 +21,13 @@
 namespace tintype {
 
 struct RuntimeOptions {
-  std::filesystem::path store;       ///< SQLite file; made where it is missing
-  size_t max_queued = 1000;          ///< further submissions get kQueueFull
+  std::filesystem::path store;  ///< SQLite file; made where it is missing
+  size_t max_queued = 1000;     ///< further submissions get kQueueFull
   size_t max_queued_per_owner = 200;
-  int max_attempts = 3;              ///< runs of one job before a dying worker fails it
+  int max_attempts = 3;  ///< runs of one job before a dying worker fails it
   std::chrono::seconds results_ttl{24 * 3600};
   uint64_t results_budget_bytes = uint64_t{4} << 30;  ///< the oldest go first
-  size_t max_finished = 100'000;                      ///< jobs remembered, without results in the end
+  size_t max_finished = 100'000;          ///< jobs remembered, without results in the end
   std::string policy = "model_affinity";  ///< see placement_policies()
 };
 

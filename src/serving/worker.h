@@ -1,5 +1,6 @@
 /// What runs jobs, seen from the runtime: one of them may be a process on a device of its own
-/// (serving/worker_process.h), or a function in a test. A worker takes up to capacity() jobs at once.
+/// (serving/worker_process.h), or a function in a test. A worker takes up to capacity() jobs at
+/// once.
 #pragma once
 
 #include <cstdint>

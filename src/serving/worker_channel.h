@@ -1,6 +1,6 @@
 /// A worker process' end of its socket: assignments and cancellations come in, everything that is
-/// told of jobs goes out. The other end is WorkerProcess. The senders are thread-safe; serve() is for
-/// one thread.
+/// told of jobs goes out. The other end is WorkerProcess. The senders are thread-safe; serve() is
+/// for one thread.
 #pragma once
 
 #include <cstdint>
@@ -34,8 +34,8 @@ class WorkerChannel {
     std::function<void(Assignment)> run;
     std::function<void(const JobId&)> cancel;
   };
-  /// Reads until the other end is gone or says quit. Handlers run on this thread and must not block.
-  /// throws kCorruptFile: a broken message; kIo: the socket
+  /// Reads until the other end is gone or says quit. Handlers run on this thread and must not
+  /// block. throws kCorruptFile: a broken message; kIo: the socket
   void serve(const Handlers& handlers);
 
   /// Senders block while the socket is full. Once the other end is gone they do nothing: serve()

@@ -29,6 +29,7 @@ struct Layer {
   std::string cmake;   ///< text of its CMakeLists.txt
   std::set<std::string> depends, private_depends;
   std::string public_packages;  ///< words that its users may rely on too
+  bool over_engine = false;     ///< links the shared library: a user of the public headers
 };
 
 std::string read_text(const fs::path& path) {
@@ -90,6 +91,8 @@ Layer parse_layer(const fs::path& cmake_file, const fs::path& root) {
         section = word;
       else if (section == "DEPENDS")
         layer.depends.insert(word);
+      else if (section == "LIBRARIES" && word == "tintype")
+        layer.over_engine = true;
     }
   }
   // The engine is the shared library itself: a plain target whose link list is its rule.
@@ -264,10 +267,11 @@ class Checker {
     const std::string quoted = "\"" + target + "\"";
     if (is_public) {
       if (!fs::exists(root_ / "include" / target)) problem(file, quoted + " is no public header");
+      const bool uses = !layer || layer->over_engine;
       const bool may_implement = layer && (layer->name == "engine" || layer->name == "pipelines");
-      if (layer && target == "tintype/engine.h" && !may_implement)
+      if (target == "tintype/engine.h" && !may_implement && !uses)
         problem(file, quoted + " is for the engine, the pipelines and users");
-      if (layer && target == "tintype/tintype.h") problem(file, quoted + " is for users");
+      if (target == "tintype/tintype.h" && !uses) problem(file, quoted + " is for users");
       return;
     }
     if (starts_with(file, "include/"))
@@ -291,10 +295,18 @@ class Checker {
   void check_app_include(const std::string& file, const std::string& target) {
     // "apps/cli/main.cpp" -> "cli/"
     const std::string app = file.substr(5, file.find('/', 5) - 4);
-    if (!starts_with(target, app) || !fs::exists(root_ / "apps" / target))
-      problem(file, "\"" + target +
-                        "\": an app includes its own folder, tintype/ headers and "
-                        "packages only");
+    if (starts_with(target, app) && fs::exists(root_ / "apps" / target)) return;
+    // Or what stands over the engine, where the app's link list names it.
+    const Layer* other = fs::exists(root_ / "src" / target) ? layer_of("src/" + target) : nullptr;
+    if (other) {
+      const std::string cmake = read_text((root_ / file).parent_path() / "CMakeLists.txt");
+      for (const auto& words : calls_of(cmake, "target_link_libraries"))
+        for (const std::string& word : words)
+          if (layer_names(word).count(other->name)) return;
+    }
+    problem(file, "\"" + target +
+                      "\": an app includes its own folder, tintype/ headers, packages and the "
+                      "layers that its CMakeLists.txt links");
   }
 
   fs::path root_;

@@ -143,6 +143,17 @@ TEST_F(LayerCheck, FindsAnAppThatReachesInside) {
   expect_problem("apps/cli/bad.cpp: \"base/check.h\": an app includes");
 }
 
+TEST_F(LayerCheck, AcceptsALayerOverTheEngineAndTheAppThatLinksIt) {
+  put("src/worker/CMakeLists.txt", "tt_layer(worker SOURCES w.cpp DEPENDS base LIBRARIES tintype)");
+  put("src/worker/worker.h", "#include \"tintype/engine.h\"\n#include \"base/check.h\"\n");
+  put("apps/cli/CMakeLists.txt",
+      "target_link_libraries(tintype_cli PRIVATE CLI11::CLI11 tintype_worker)");
+  put("apps/cli/worker_command.cpp", "#include \"worker/worker.h\"\n");
+  EXPECT_EQ(check_layers(tree_.path()).problems, std::vector<std::string>{});
+  put("src/worker/bad.cpp", "#include \"ops/ops.h\"\n");
+  expect_problem("makes worker depend on ops");
+}
+
 TEST_F(LayerCheck, FindsAnAppThatReachesIntoAnother) {
   put("apps/web/page.h", "");
   put("apps/cli/bad.cpp", "#include \"web/page.h\"\n");

@@ -15,6 +15,7 @@
 #include "samplers/diffusion/latent_math.h"
 #include "samplers/diffusion/noise_schedule.h"
 #include "tensor/tensor.h"
+#include "tintype/text_to_image.h"  // SamplerChoice, split_sampler_name
 
 namespace tintype {
 
@@ -78,14 +79,7 @@ std::vector<SamplerInfo> diffusion_schedulers();
 /// The canonical name for any name or alias, whatever its case, spaces, hyphens and underscores
 /// ("DPM++ 2M SDE" is dpmpp_2m_sde). throws kInvalidArgument proposing the nearest
 std::string canonical_sampler(std::string_view name);
-/// A sampler's name as A1111 and galleries write it may end in a scheduler's: "DPM++ 2M Karras" is
-/// dpmpp_2m with karras. `scheduler` may be "" or say the same. An empty sampler stays empty.
-/// throws kInvalidArgument: unknown names; a scheduler that contradicts the sampler's
-struct SamplerChoice {
-  std::string sampler, scheduler;  ///< canonical
-};
-SamplerChoice split_sampler_name(std::string_view sampler, std::string_view scheduler);
-/// The same for schedulers; "" and the names of the checkpoint's own spacing ("automatic") are "".
+/// The same for schedulers (split_sampler_name: for both in one); "" and the names of the checkpoint's own spacing ("automatic") are "".
 std::string canonical_scheduler(std::string_view name);
 
 /// Names may be aliases. throws kInvalidArgument: unknown name, a scheduler this sampler lacks,
