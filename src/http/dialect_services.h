@@ -1,21 +1,18 @@
-/// What the routes of a dialect work with. All of it is borrowed and must outlive the server.
+/// What the routes of OpenAI's and A1111's dialects work with beside the native one's. All of it is
+/// borrowed and must outlive the server.
 #pragma once
 
 #include <atomic>
 
 #include "http/log.h"
 #include "http/message.h"
+#include "http/routes_native.h"
 #include "http/task_queue.h"
-#include "requests/catalogue.h"
-#include "requests/job_request.h"
-#include "serving/job_runtime.h"
 
 namespace tintype::http {
 
 struct DialectServices {
-  JobRuntime& runtime;
-  const Catalogue& catalogue;
-  RequestLimits limits;
+  ServerContext context;
   TaskQueue& tasks;
   Log& log;
   /// A client of OpenAI's or A1111's API that goes away before its answer cannot come back for it:
@@ -25,7 +22,8 @@ struct DialectServices {
   std::atomic<bool> closing{false};
 };
 
-/// The job that a native request of this caller asks for. throws as make_job
-JobSpec spec_of(const DialectServices& services, const Request& request, const Json& native);
+/// The job that a native request of this caller asks for; a header Idempotency-Key is its client
+/// key. throws as make_callers_job
+JobSpec spec_of(const DialectServices& services, const Request& request, Json native);
 
 }  // namespace tintype::http

@@ -14,7 +14,7 @@ class JobWait : public std::enable_shared_from_this<JobWait> {
     // The reply's owner keeps this alive through the callback until the answer is written.
     reply.on_close(
         [self = shared_from_this()] { self->services_.tasks.post([self] { self->abandon(); }); });
-    services_.runtime.submit(
+    services_.context.runtime->submit(
         std::move(spec), [self = shared_from_this()](std::variant<Submission, Error> outcome) {
           self->services_.tasks.post(
               [self, outcome = std::move(outcome)] { self->submitted(outcome); });
@@ -39,7 +39,7 @@ class JobWait : public std::enable_shared_from_this<JobWait> {
       }
       if (watcher_.accepted) watcher_.accepted(submission_.job);
     }
-    Subscription subscription = services_.runtime.subscribe(
+    Subscription subscription = services_.context.runtime->subscribe(
         submission_.job->id,
         [self = shared_from_this()](SharedSnapshot job) { self->changed(std::move(job)); });
     const std::lock_guard lock(mutex_);
@@ -95,7 +95,7 @@ class JobWait : public std::enable_shared_from_this<JobWait> {
     if (!submission_.job || !submission_.created) return;
     if (!services_.cancel_on_disconnect || services_.closing) return;
     services_.log.info("job.abandoned", {{"job", submission_.job->id.text()}});
-    services_.runtime.cancel(submission_.job->id);
+    services_.context.runtime->cancel(submission_.job->id);
   }
 
   DialectServices& services_;
@@ -110,18 +110,10 @@ class JobWait : public std::enable_shared_from_this<JobWait> {
 
 }  // namespace
 
-JobSpec spec_of(const DialectServices& services, const Request& request, const Json& native) {
-  RequestLimits limits = services.limits;
-  limits.max_priority = std::min(limits.max_priority, request.caller.max_priority);
-  JobSpec spec = make_job(native, services.catalogue, limits);
-  spec.owner = request.caller.id;
-  if (spec.client_key.empty())
-    if (const std::string* key = request.header("idempotency-key")) {
-      TT_REQUIRE(key->size() <= 200, "idempotency-key", "must have at most 200 characters, got ",
-                 key->size());
-      spec.client_key = *key;
-    }
-  return spec;
+JobSpec spec_of(const DialectServices& services, const Request& request, Json native) {
+  const std::string* key = request.header("idempotency-key");
+  if (key && !native.contains("client_key")) native["client_key"] = *key;
+  return make_callers_job(services.context, std::move(native), request.caller);
 }
 
 void submit_and_watch(DialectServices& services, JobSpec spec, const Reply& reply,

@@ -49,14 +49,14 @@ Response drawn(const A1111Routes& routes, const A1111Request& asked, const JobSn
   if (job.state == JobState::kCancelled) return json_answer(a1111_answer(asked, job, {}));
   if (job.state != JobState::kSucceeded) return error_response(problem_of(job), a1111_error);
   std::vector<A1111Picture> pictures;
-  for (const SharedBlob& file : results_of(routes.services.runtime, job))
+  for (const SharedBlob& file : results_of(*routes.services.context.runtime, job))
     pictures.push_back({file, infotext_of(*file)});
   return json_answer(a1111_answer(asked, job, pictures));
 }
 
 Response upscaled(const A1111Routes& routes, const JobSnapshot& job) {
   if (job.state != JobState::kSucceeded) return error_response(problem_of(job), a1111_error);
-  const std::vector<SharedBlob> files = results_of(routes.services.runtime, job);
+  const std::vector<SharedBlob> files = results_of(*routes.services.context.runtime, job);
   if (files.empty()) fail(ErrorKind::kInternal, "job", "must have a result, got none");
   return json_answer({{"html_info", ""}, {"image", encode_base64(files[0]->bytes)}});
 }
@@ -82,7 +82,7 @@ void wait_for(const SharedRoutes& routes, const SharedRequest& request, const Re
              answer(reply, a1111_error, routes->services.log, [&] { return make(*job); });
            },
        .refused =
-           [=](const Error& error) { reply.send(error_response(problem_of(error), a1111_error)); },
+           [=](const Error& error) { reply.send(error_response(submit_problem(routes->services.context, error), a1111_error)); },
        .abandoned = over});
 }
 
@@ -92,7 +92,7 @@ Handler drawing(const SharedRoutes& routes, Convert convert) {
   return [routes, convert](SharedRequest request, Reply reply) {
     A1111Request converted =
         convert(parse_body(request->body), routes->state.options(request->caller.id),
-                names_of(routes->services.catalogue));
+                names_of(*routes->services.context.catalogue));
     for (const std::string& warning : converted.warnings)
       routes->services.log.warning("a1111.ignored",
                                    {{"what", warning}, {"caller", request->caller.name}});
@@ -108,13 +108,13 @@ Handler drawing(const SharedRoutes& routes, Convert convert) {
 
 void upscale(const SharedRoutes& routes, const SharedRequest& request, const Reply& reply) {
   const A1111Upscale asked =
-      a1111_upscale(parse_body(request->body), names_of(routes->services.catalogue));
+      a1111_upscale(parse_body(request->body), names_of(*routes->services.context.catalogue));
   for (const std::string& warning : asked.warnings)
     routes->services.log.warning("a1111.ignored",
                                  {{"what", warning}, {"caller", request->caller.name}});
   if (asked.unchanged) {
     const DataUri picture =
-        decode_data_uri(asked.image, "image", routes->services.limits.max_image_bytes);
+        decode_data_uri(asked.image, "image", routes->services.context.limits.max_image_bytes);
     image_text(bytes_of(picture.bytes));  // throws where it is no picture
     reply.send(json_answer({{"html_info", ""}, {"image", encode_base64(picture.bytes)}}));
     return;
@@ -128,7 +128,7 @@ SharedSnapshot current_job(const A1111Routes& routes, const std::string& owner, 
   SharedSnapshot current;
   live = 0;
   for (const JobId& id : routes.state.live(owner)) {
-    const SharedSnapshot job = routes.services.runtime.find(id);
+    const SharedSnapshot job = routes.services.context.runtime->find(id);
     if (!job || is_final(job->state)) continue;
     ++live;
     const bool runs_first =
@@ -149,7 +149,7 @@ Response progress(const A1111Routes& routes, const Request& request) {
 Response interrupt(const A1111Routes& routes, const Request& request) {
   size_t live = 0;
   if (const SharedSnapshot job = current_job(routes, request.caller.id, live))
-    routes.services.runtime.cancel(job->id);
+    routes.services.context.runtime->cancel(job->id);
   return json_answer(Json::object());
 }
 
@@ -158,7 +158,7 @@ Response set_options(A1111Routes& routes, const Request& request) {
   routes.state.set_options(
       request.caller.id,
       a1111_options(parse_body(request.body), routes.state.options(request.caller.id),
-                    names_of(routes.services.catalogue), warnings));
+                    names_of(*routes.services.context.catalogue), warnings));
   for (const std::string& warning : warnings)
     routes.services.log.warning("a1111.ignored",
                                 {{"what", warning}, {"caller", request.caller.name}});
@@ -169,7 +169,7 @@ Response png_info(const A1111Routes& routes, const Request& request) {
   const Json body = parse_body(request.body);
   const auto image = Members(body).text("image");
   TT_REQUIRE(image && !image->empty(), "image", "must be a picture as base64, got none");
-  const DataUri picture = decode_data_uri(*image, "image", routes.services.limits.max_image_bytes);
+  const DataUri picture = decode_data_uri(*image, "image", routes.services.context.limits.max_image_bytes);
   return json_answer(a1111_png_info(image_text(bytes_of(picture.bytes))));
 }
 
@@ -178,7 +178,7 @@ Response memory(const A1111Routes& routes, const Request&) {
   const auto free_pages = static_cast<double>(sysconf(_SC_AVPHYS_PAGES));
   const auto page = static_cast<double>(sysconf(_SC_PAGESIZE));
   uint64_t used = 0;
-  for (const WorkerStatus& worker : routes.services.runtime.stats().workers)
+  for (const WorkerStatus& worker : routes.services.context.runtime->stats().workers)
     used += worker.resident_bytes;
   return json_answer(
       {{"ram", {{"free", free_pages * page}, {"used", used}, {"total", pages * page}}},
@@ -201,11 +201,11 @@ std::vector<List> lists() {
       {"latent-upscale-modes", "How a second pass may enlarge latents",
        [](const DialectServices&) { return a1111_latent_upscale_modes(); }},
       {"sd-models", "Models",
-       [](const DialectServices& s) { return a1111_models(names_of(s.catalogue)); }},
+       [](const DialectServices& s) { return a1111_models(names_of(*s.context.catalogue)); }},
       {"upscalers", "Upscaling networks",
-       [](const DialectServices& s) { return a1111_upscalers(names_of(s.catalogue)); }},
+       [](const DialectServices& s) { return a1111_upscalers(names_of(*s.context.catalogue)); }},
       {"loras", "Adapters",
-       [](const DialectServices& s) { return a1111_loras(s.catalogue.adapters()); }},
+       [](const DialectServices& s) { return a1111_loras(s.context.catalogue->adapters()); }},
       {"embeddings", "Textual inversions: none",
        [](const DialectServices&) {
          return Json{{"loaded", Json::object()}, {"skipped", Json::object()}};
@@ -273,7 +273,7 @@ void add_a1111_routes(Router& router, DialectServices& services) {
   const auto routes = std::make_shared<A1111Routes>(services);
   const std::string api = "/sdapi/v1/";
   // Base64 takes four bytes for three; a picture and a mask.
-  const size_t picture = services.limits.max_image_bytes / 3 * 4 + 4;
+  const size_t picture = services.context.limits.max_image_bytes / 3 * 4 + 4;
   router.set_error_body("/sdapi", a1111_error);
   Adder add(router);
 
@@ -299,7 +299,7 @@ void add_a1111_routes(Router& router, DialectServices& services) {
 
   add.get(api + "options", "The caller's options", [routes](const Request& request) {
     return json_answer(a1111_options_json(routes->state.options(request.caller.id),
-                                          names_of(routes->services.catalogue)));
+                                          names_of(*routes->services.context.catalogue)));
   });
   add.post(api + "options", "Changes the caller's options; the model is sd_model_checkpoint",
            does([routes](const Request& request) { return set_options(*routes, request); }));

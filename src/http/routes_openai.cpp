@@ -27,7 +27,7 @@ std::vector<OpenAiPicture> pictures_of(const OpenAiRoutes& routes, const OpenAiR
                                        const JobSnapshot& job, const std::string& base_url) {
   std::vector<OpenAiPicture> pictures;
   std::vector<SharedBlob> blobs;
-  if (!asked.as_url) blobs = results_of(routes.services.runtime, job);
+  if (!asked.as_url) blobs = results_of(*routes.services.context.runtime, job);
   for (size_t i = 0; i < job.results.size(); ++i)
     pictures.push_back({.url = base_url + kResultsPrefix + routes.links.path(job.id, i),
                         .bytes = asked.as_url ? nullptr : blobs[i],
@@ -53,7 +53,7 @@ JobWatcher waiting(const SharedRoutes& routes, std::shared_ptr<const OpenAiReque
             });
           },
       .refused =
-          [=](const Error& error) { reply.send(error_response(problem_of(error), openai_error)); }};
+          [=](const Error& error) { reply.send(error_response(submit_problem(routes->services.context, error), openai_error)); }};
 }
 
 /// Sends a job's pictures on the way and at its end into one stream.
@@ -105,7 +105,7 @@ JobWatcher streaming(const SharedRoutes& routes, std::shared_ptr<const OpenAiReq
       .changed = [=](const SharedSnapshot& job) { pictures->changed(*job); },
       .ended = [=](const SharedSnapshot& job) { pictures->ended(*job); },
       .refused =
-          [=](const Error& error) { reply.send(error_response(problem_of(error), openai_error)); },
+          [=](const Error& error) { reply.send(error_response(submit_problem(routes->services.context, error), openai_error)); },
       .abandoned = [=] { pictures->stream()->finish(); }};
 }
 
@@ -122,7 +122,7 @@ void begin(const SharedRoutes& routes, OpenAiRequest converted, const SharedRequ
 
 DefaultSteps default_steps(const DialectServices& services) {
   return [&services](std::string_view model) {
-    return services.catalogue.model(model).info.default_steps;
+    return services.context.catalogue->model(model).info.default_steps;
   };
 }
 
@@ -136,7 +136,7 @@ Response send_result(const OpenAiRoutes& routes, const Request& request) {
   const auto target =
       routes.links.check(request.param("id"), request.param("n"), request.param("signature"));
   const SharedBlob blob =
-      target ? routes.services.runtime.result(target->job, target->index) : nullptr;
+      target ? routes.services.context.runtime->result(target->job, target->index) : nullptr;
   if (!blob)
     return error_response(
         problem(404, "there is no such result, or it expired; addresses end with the server's run"),
@@ -151,7 +151,7 @@ Response send_result(const OpenAiRoutes& routes, const Request& request) {
 void add_openai_routes(Router& router, DialectServices& services) {
   const auto routes = std::make_shared<OpenAiRoutes>(OpenAiRoutes{services, ResultLinks()});
   // Base64 takes four bytes for three.
-  const size_t max_pictures = 2 * (services.limits.max_image_bytes / 3 * 4 + 4);
+  const size_t max_pictures = 2 * (services.context.limits.max_image_bytes / 3 * 4 + 4);
   router.set_error_body("/v1/images", openai_error);
   router.add(
       {.method = "POST",
