@@ -82,7 +82,10 @@ void wait_for(const SharedRoutes& routes, const SharedRequest& request, const Re
              answer(reply, a1111_error, routes->services.log, [&] { return make(*job); });
            },
        .refused =
-           [=](const Error& error) { reply.send(error_response(submit_problem(routes->services.context, error), a1111_error)); },
+           [=](const Error& error) {
+             reply.send(
+                 error_response(submit_problem(routes->services.context, error), a1111_error));
+           },
        .abandoned = over});
 }
 
@@ -169,7 +172,8 @@ Response png_info(const A1111Routes& routes, const Request& request) {
   const Json body = parse_body(request.body);
   const auto image = Members(body).text("image");
   TT_REQUIRE(image && !image->empty(), "image", "must be a picture as base64, got none");
-  const DataUri picture = decode_data_uri(*image, "image", routes.services.context.limits.max_image_bytes);
+  const DataUri picture =
+      decode_data_uri(*image, "image", routes.services.context.limits.max_image_bytes);
   return json_answer(a1111_png_info(image_text(bytes_of(picture.bytes))));
 }
 

@@ -42,18 +42,20 @@ std::string dumped(const Json& json) {
 /// The answer of a request that waits for its pictures.
 JobWatcher waiting(const SharedRoutes& routes, std::shared_ptr<const OpenAiRequest> asked,
                    const SharedRequest& request, const Reply& reply) {
-  return {
-      .ended =
-          [=](const SharedSnapshot& job) {
-            answer(reply, openai_error, routes->services.log, [&] {
-              if (job->state != JobState::kSucceeded)
-                return error_response(problem_of(*job), openai_error);
-              const auto pictures = pictures_of(*routes, *asked, *job, request->base_url());
-              return json_response(200, dumped(openai_answer(*asked, *job, pictures)));
-            });
-          },
-      .refused =
-          [=](const Error& error) { reply.send(error_response(submit_problem(routes->services.context, error), openai_error)); }};
+  return {.ended =
+              [=](const SharedSnapshot& job) {
+                answer(reply, openai_error, routes->services.log, [&] {
+                  if (job->state != JobState::kSucceeded)
+                    return error_response(problem_of(*job), openai_error);
+                  const auto pictures = pictures_of(*routes, *asked, *job, request->base_url());
+                  return json_response(200, dumped(openai_answer(*asked, *job, pictures)));
+                });
+              },
+          .refused =
+              [=](const Error& error) {
+                reply.send(
+                    error_response(submit_problem(routes->services.context, error), openai_error));
+              }};
 }
 
 /// Sends a job's pictures on the way and at its end into one stream.
@@ -105,7 +107,10 @@ JobWatcher streaming(const SharedRoutes& routes, std::shared_ptr<const OpenAiReq
       .changed = [=](const SharedSnapshot& job) { pictures->changed(*job); },
       .ended = [=](const SharedSnapshot& job) { pictures->ended(*job); },
       .refused =
-          [=](const Error& error) { reply.send(error_response(submit_problem(routes->services.context, error), openai_error)); },
+          [=](const Error& error) {
+            reply.send(
+                error_response(submit_problem(routes->services.context, error), openai_error));
+          },
       .abandoned = [=] { pictures->stream()->finish(); }};
 }
 
