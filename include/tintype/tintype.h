@@ -8,6 +8,7 @@
 #include "tintype/error.h"
 #include "tintype/hires.h"
 #include "tintype/image.h"
+#include "tintype/image_text.h"
 #include "tintype/image_to_image.h"
 #include "tintype/inpaint.h"
 #include "tintype/job.h"

@@ -4,8 +4,11 @@
 #include "http/dispatcher.h"
 #include "http/http_server.h"
 #include "http/job_events.h"
+#include "http/routes_a1111.h"
 #include "http/routes_native.h"
+#include "http/routes_openai.h"
 #include "http/routes_system.h"
+#include "http/task_queue.h"
 
 namespace tintype::http {
 namespace {
@@ -52,9 +55,11 @@ struct ServeApp::Impl {
         keys(config.keys),
         runtime(runtime_options(config), std::move(workers)),
         events(runtime),
-        context(context_of(config, runtime, catalogue, events)),
+        services{context_of(config, runtime, catalogue, events), tasks, log},
         dispatcher(router, keys, log, metrics, dispatcher_options(config)) {
-    add_native_routes(router, context);
+    add_native_routes(router, services.context);
+    if (config.openai) add_openai_routes(router, services);
+    if (config.a1111) add_a1111_routes(router, services);
     add_probe_routes(router, runtime, metrics, [this] { return dispatcher.draining(); });
     add_page_routes(router);
     add_openapi_route(router);
@@ -66,7 +71,8 @@ struct ServeApp::Impl {
   ApiKeys keys;
   JobRuntime runtime;
   JobEvents events;
-  ServerContext context;
+  TaskQueue tasks;
+  DialectServices services;
   HttpMetrics metrics;
   Router router;
   Dispatcher dispatcher;
@@ -82,7 +88,7 @@ ServeApp::ServeApp(const ServeConfig& config, const ServerOptions& options,
                    Log& log)
     : impl_(std::make_unique<Impl>(config, options, catalogue, std::move(workers), log)) {}
 
-ServeApp::~ServeApp() = default;
+ServeApp::~ServeApp() { impl_->services.closing = true; }
 
 std::string ServeApp::url() const { return impl_->server->url(); }
 JobRuntime& ServeApp::runtime() { return impl_->runtime; }
@@ -92,6 +98,7 @@ void ServeApp::drain() {
   impl_->dispatcher.set_draining(true);
   impl_->log.info("draining", {{"seconds", impl_->config.drain_seconds}});
   impl_->runtime.drain(std::chrono::seconds(impl_->config.drain_seconds));
+  impl_->services.closing = true;
   impl_->server->stop(kCloseTime);
   impl_->log.info("stopped");
 }

@@ -95,7 +95,9 @@ InpaintRequest inpainting_of(const Json& json, std::span<const SharedBlob> input
                              const CatalogueOptions& catalogue) {
   InpaintRequest request{.picture = from_picture(json, inputs, catalogue)};
   if (json.contains("mask"))
-    request.mask = std::make_shared<const Mask>(decode_mask(picture_of(json, "mask", inputs)));
+    request.mask = std::make_shared<const Mask>(decode_mask(
+        picture_of(json, "mask", inputs), uint64_t{1} << 27,
+        parse_mask_from(json.value("mask_options", Json::object()).value("from", "luma"))));
   const auto found = json.find("mask_options");
   if (found == json.end()) return request;
   MaskOptions& options = request.options;
@@ -149,6 +151,7 @@ JobRequest parsed(const Json& json, std::span<const SharedBlob> inputs,
       UpscaleRequest request{.image = image_of(json, inputs)};
       set(json, "tile", request.options.tile_px);
       set(json, "overlap", request.options.overlap_px);
+      set(json, "scale", request.options.scale);
       set(json, "upscaler", job.upscaler);
       job.request = std::move(request);
     }

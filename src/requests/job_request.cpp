@@ -174,11 +174,12 @@ void make_upscaling(JobSpec& spec, Json& canonical, const Json& request, const C
   const RequestPicture picture =
       required(take_picture(request, "image", limits, spec.inputs), "image");
   canonical["image"] = picture.index;
-  const int64_t pixels =
-      kUpscale * kUpscale * picture.info.width_px * int64_t{picture.info.height_px};
+  const double scale = std::max<double>(kUpscale, canonical.value("scale", 0.0));
+  const auto pixels = static_cast<int64_t>(scale * scale * picture.info.width_px *
+                                           static_cast<double>(picture.info.height_px));
   TT_REQUIRE(pixels <= limits.max_input_pixels, "image", "of ", picture.info.width_px, " x ",
              picture.info.height_px, " pixels must stay within ", limits.max_input_pixels,
-             " pixels when its sides are ", kUpscale, " times as long");
+             " pixels when its sides are ", scale, " times as long");
   spec.work = static_cast<double>(pixels) / 1e6;
 }
 

@@ -2,6 +2,7 @@
 // writers write.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "base/json.h"
@@ -188,6 +189,43 @@ TEST(Exif, BrokenStructuresAreUpright) {
 
 std::span<const uint8_t> bytes_of(const std::string& file) {
   return {reinterpret_cast<const uint8_t*>(file.data()), file.size()};
+}
+
+TEST(PictureFiles, MasksMayBeAPicturesOpacity) {
+  const Dump opacity(kImages / "opacity.safetensors");
+  int transparent = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(kImages)) {
+    const std::string name = entry.path().filename().string();
+    if (!opacity.has(name)) continue;
+    const Tensor expected = opacity.raw(name);
+    const auto pixels = expected.span<uint8_t>();
+    const std::string bytes = read_file(kImages / name);
+    const Mask mask = decode_mask(bytes_of(bytes), 1 << 20, MaskFrom::kAlpha);
+    EXPECT_EQ(mask.height_px, expected.dim(0)) << name;
+    EXPECT_EQ(mask.grey, std::vector<uint8_t>(pixels.begin(), pixels.end())) << name;
+    const bool is_opaque =
+        std::all_of(pixels.begin(), pixels.end(), [](uint8_t value) { return value == 255; });
+    const Mask automatic = decode_mask(bytes_of(bytes), 1 << 20, MaskFrom::kAuto);
+    EXPECT_EQ(automatic.grey, is_opaque ? decode_mask(bytes_of(bytes)).grey : mask.grey) << name;
+    transparent += is_opaque ? 0 : 1;
+  }
+  EXPECT_GE(transparent, 4);
+  const Mask jpeg =
+      decode_mask(bytes_of(read_file(kImages / "rgb.jpg")), 1 << 20, MaskFrom::kAlpha);
+  EXPECT_EQ(jpeg.grey, std::vector<uint8_t>(jpeg.grey.size(), 255));
+}
+
+TEST(PictureFiles, OpacityIsReadWithinTheSameLimits) {
+  for (const char* name : {"rgba.png", "alpha.webp"}) {
+    const std::string whole = read_file(kImages / name);
+    for (size_t size = 0; size + 16 < whole.size(); ++size)
+      EXPECT_THROW(decode_mask(bytes_of(whole.substr(0, size)), 1 << 20, MaskFrom::kAlpha), Error)
+          << name << " cut to " << size;
+    EXPECT_THROW(decode_mask(bytes_of(whole), 100, MaskFrom::kAlpha), Error) << name;
+  }
+  std::string png = read_file(kImages / "rgba.png");
+  png.replace(16, 8, std::string("\0\0\x27\x10\0\0\x27\x10", 8));  // 10,000 pixels each way
+  EXPECT_THROW(decode_mask(bytes_of(png), uint64_t{1} << 27, MaskFrom::kAlpha), Error);
 }
 
 TEST(PicturesInMemory, HeadersTellTheSizeThatDecodingGives) {
