@@ -43,7 +43,16 @@ Mask load_mask(const std::filesystem::path& path);
 
 /// The same from a file's bytes in memory. throws as load_image; kUnsupported: over `max_pixels`
 Image decode_image(std::span<const uint8_t> bytes, uint64_t max_pixels = uint64_t{1} << 27);
-Mask decode_mask(std::span<const uint8_t> bytes, uint64_t max_pixels = uint64_t{1} << 27);
+/// What of a picture is the mask.
+enum class MaskFrom {
+  kLuma,   ///< its brightness; transparency is dropped
+  kAlpha,  ///< its opacity; a picture without transparency is all marked
+  kAuto,   ///< its opacity where any pixel is not opaque, else its brightness (as A1111)
+};
+/// The names "luma", "alpha", "auto". throws kInvalidArgument: another
+MaskFrom parse_mask_from(std::string_view name);
+Mask decode_mask(std::span<const uint8_t> bytes, uint64_t max_pixels = uint64_t{1} << 27,
+                 MaskFrom from = MaskFrom::kLuma);
 
 enum class ImageFormat { kPng, kJpeg, kWebp };
 

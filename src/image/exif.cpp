@@ -18,9 +18,9 @@ constexpr size_t kEntryBytes = 12;
 class TiffView {
  public:
   explicit TiffView(std::span<const uint8_t> bytes) : bytes_(bytes) {}
-  bool begin() {
+  bool is_big() const { return bytes_[0] == 'M'; }
+  bool begin() const {
     if (bytes_.size() < 8) return false;
-    big_ = bytes_[0] == 'M';
     const bool marked =
         (bytes_[0] == 'M' && bytes_[1] == 'M') || (bytes_[0] == 'I' && bytes_[1] == 'I');
     return marked && number(2, 2) == 42;
@@ -28,13 +28,40 @@ class TiffView {
   uint32_t number(size_t at, size_t width) const {
     if (at > bytes_.size() || width > bytes_.size() - at) return 0;
     uint32_t value = 0;
-    for (size_t i = 0; i < width; ++i) value = value << 8 | bytes_[at + (big_ ? i : width - 1 - i)];
+    for (size_t i = 0; i < width; ++i)
+      value = value << 8 | bytes_[at + (is_big() ? i : width - 1 - i)];
     return value;
+  }
+  /// The bytes of a folder's entry of text; "" where there is none or it lies outside.
+  std::string value(size_t folder, uint16_t tag) const {
+    const size_t at = find(folder, tag);
+    if (at == 0) return {};
+    const size_t size = number(at + 4, 4), type = number(at + 2, 2);
+    const size_t from = size <= 4 ? at + 8 : number(at + 8, 4);
+    if ((type != kAscii && type != kUndefined) || from > bytes_.size() ||
+        size > bytes_.size() - from)
+      return {};
+    return {reinterpret_cast<const char*>(bytes_.data()) + from, size};
+  }
+  /// Where another folder lies; 0: there is none.
+  size_t link(size_t folder, uint16_t tag) const {
+    const size_t at = find(folder, tag);
+    return at == 0 ? 0 : number(at + 8, 4);
   }
 
  private:
+  /// Of a folder's entry; 0: there is none.
+  size_t find(size_t folder, uint16_t tag) const {
+    const size_t entries = number(folder, 2);
+    for (size_t i = 0; i < entries; ++i) {
+      const size_t at = folder + 2 + i * kEntryBytes;
+      if (at + kEntryBytes > bytes_.size()) return 0;
+      if (number(at, 2) == tag) return at;
+    }
+    return 0;
+  }
+
   std::span<const uint8_t> bytes_;
-  bool big_ = false;
 };
 
 /// Big-endian TIFF.
@@ -72,6 +99,34 @@ std::string utf16_from_utf8(std::string_view text) {
       unit(0xD800 + ((code - 0x10000) >> 10));
       unit(0xDC00 + ((code - 0x10000) & 0x3FF));
     }
+  }
+  return out;
+}
+
+/// Half pairs become U+FFFD, as does NUL.
+std::string utf8_from_utf16(std::string_view bytes, bool big) {
+  std::string out;
+  const auto unit = [&](size_t i) -> uint32_t {
+    const auto first = static_cast<uint8_t>(bytes[i]), second = static_cast<uint8_t>(bytes[i + 1]);
+    return big ? uint32_t{first} << 8 | second : uint32_t{second} << 8 | first;
+  };
+  const auto put = [&out](uint32_t code) {
+    if (code == 0 || (code >= 0xD800 && code < 0xE000)) code = 0xFFFD;
+    if (code < 0x80) {
+      out += static_cast<char>(code);
+      return;
+    }
+    const int more = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+    constexpr uint32_t kLead[] = {0, 0xC0, 0xE0, 0xF0};
+    out += static_cast<char>(kLead[more] | code >> (6 * more));
+    for (int k = more; k-- > 0;) out += static_cast<char>(0x80 | (code >> (6 * k) & 0x3F));
+  };
+  for (size_t i = 0; i + 1 < bytes.size(); i += 2) {
+    const uint32_t code = unit(i);
+    const bool pairs = code >= 0xD800 && code < 0xDC00 && i + 3 < bytes.size() &&
+                       unit(i + 2) >= 0xDC00 && unit(i + 2) < 0xE000;
+    put(pairs ? 0x10000 + ((code - 0xD800) << 10) + (unit(i + 2) - 0xDC00) : code);
+    if (pairs) i += 2;
   }
   return out;
 }
@@ -147,6 +202,23 @@ std::vector<uint8_t> exif_with_text(const std::string& user_comment,
   if (has_about) out.bytes.insert(out.bytes.end(), about.begin(), about.end());
   if (has_comment) out.bytes.insert(out.bytes.end(), comment.begin(), comment.end());
   return std::move(out.bytes);
+}
+
+ExifText exif_text(std::span<const uint8_t> tiff) {
+  ExifText text;
+  const TiffView view(tiff);
+  if (!view.begin()) return text;
+  const std::string about = view.value(view.number(4, 4), kImageDescription);
+  text.description = repair_utf8(about.substr(0, about.find('\0')));
+  const size_t exif = view.link(view.number(4, 4), kExifFolder);
+  if (exif == 0) return text;
+  std::string comment = view.value(exif, kUserComment);
+  constexpr size_t kCharset = 8;
+  if (comment.size() < kCharset) return text;
+  const bool is_utf16 = comment.starts_with("UNICODE");
+  comment.erase(0, kCharset);
+  text.user_comment = is_utf16 ? utf8_from_utf16(comment, view.is_big()) : repair_utf8(comment);
+  return text;
 }
 
 }  // namespace tintype

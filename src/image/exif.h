@@ -28,4 +28,11 @@ ImageFileInfo upright(ImageFileInfo info, int orientation);
 std::vector<uint8_t> exif_with_text(const std::string& user_comment,
                                     const std::string& description);
 
+struct ExifText {
+  std::string user_comment, description;  ///< UTF-8; "" where there is none
+};
+/// What exif_with_text or another program wrote into a TIFF structure. UTF-16 is read in the
+/// structure's byte order; other encodings are taken for UTF-8, and what is broken is repaired.
+ExifText exif_text(std::span<const uint8_t> tiff);
+
 }  // namespace tintype

@@ -48,6 +48,22 @@ ImageFormat format_of(std::span<const uint8_t> bytes, std::string_view origin) {
        bytes.empty() ? "an empty file" : "other bytes; is it a picture?");
 }
 
+/// The opacity as a grey picture.
+Image decode_alpha(std::span<const uint8_t> bytes, const PictureLimits& limits) {
+  switch (format_of(bytes, kBytes)) {
+    case ImageFormat::kPng:
+      return decode_png_alpha(bytes, kBytes, limits);
+    case ImageFormat::kJpeg: {  // has none
+      Image image = decode_jpeg(bytes, kBytes, limits);
+      std::fill(image.rgb.begin(), image.rgb.end(), uint8_t{255});
+      return image;
+    }
+    case ImageFormat::kWebp:
+      return decode_webp_alpha(bytes, kBytes, limits);
+  }
+  fail(ErrorKind::kInternal, kWhere, "an unknown format");
+}
+
 }  // namespace
 
 Image decode_image(std::span<const uint8_t> bytes, std::string_view origin,
@@ -80,7 +96,22 @@ Image decode_image(std::span<const uint8_t> bytes, uint64_t max_pixels) {
                       {.max_pixels = std::min(max_pixels, PictureLimits{}.max_pixels)});
 }
 
-Mask decode_mask(std::span<const uint8_t> bytes, uint64_t max_pixels) {
+MaskFrom parse_mask_from(std::string_view name) {
+  if (name == "luma") return MaskFrom::kLuma;
+  if (name == "alpha") return MaskFrom::kAlpha;
+  if (name == "auto") return MaskFrom::kAuto;
+  const std::vector<std::string> names = {"luma", "alpha", "auto"};
+  fail(ErrorKind::kInvalidArgument, "from", unknown_name(name, names));
+}
+
+Mask decode_mask(std::span<const uint8_t> bytes, uint64_t max_pixels, MaskFrom from) {
+  if (from != MaskFrom::kLuma) {
+    Mask opacity = to_mask(
+        decode_alpha(bytes, {.max_pixels = std::min(max_pixels, PictureLimits{}.max_pixels)}));
+    const bool is_opaque = std::all_of(opacity.grey.begin(), opacity.grey.end(),
+                                       [](uint8_t value) { return value == 255; });
+    if (from == MaskFrom::kAlpha || !is_opaque) return opacity;
+  }
   return to_mask(decode_image(bytes, max_pixels));
 }
 

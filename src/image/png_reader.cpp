@@ -6,6 +6,7 @@
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -143,39 +144,45 @@ int orientation_of(const Decoder& decoder) {
   return exif_orientation({exif, size});
 }
 
+constexpr size_t kChunkHeader = 8, kChecksum = 4;
+
+uint32_t number_at(std::span<const uint8_t> bytes, size_t at) {
+  return uint32_t{bytes[at]} << 24 | uint32_t{bytes[at + 1]} << 16 | uint32_t{bytes[at + 2]} << 8 |
+         bytes[at + 3];
+}
+
+bool is_chunk(std::span<const uint8_t> bytes, size_t at, const char* name) {
+  return std::memcmp(bytes.data() + at + 4, name, 4) == 0;
+}
+
+/// Of a PNG's bytes, its pixels unread; it may also stand behind them.
+int orientation_in_chunks(std::span<const uint8_t> bytes) {
+  size_t at = 8;
+  while (bytes.size() - at >= kChunkHeader) {
+    const size_t size = number_at(bytes, at), left = bytes.size() - at - kChunkHeader;
+    if (size > left) break;
+    if (is_chunk(bytes, at, "eXIf"))
+      return exif_orientation(bytes.subspan(at + kChunkHeader, size));
+    if (left - size < kChecksum) break;
+    at += kChunkHeader + size + kChecksum;
+  }
+  return 1;
+}
+
 }  // namespace
 
 ImageFileInfo inspect_png(std::span<const uint8_t> bytes, std::string_view origin) {
   require_png_signature(bytes, origin);
-  constexpr size_t kChunkHeader = 8, kChecksum = 4, kSizeBytes = 8;
-  const auto number = [&](size_t at) {
-    return uint32_t{bytes[at]} << 24 | uint32_t{bytes[at + 1]} << 16 |
-           uint32_t{bytes[at + 2]} << 8 | bytes[at + 3];
-  };
-  const auto is = [&](size_t at, const char* name) {
-    return std::memcmp(bytes.data() + at + 4, name, 4) == 0;
-  };
-  size_t at = 8;
-  if (bytes.size() < at + kChunkHeader + kSizeBytes || !is(at, "IHDR"))
+  constexpr size_t kSignature = 8, kSizeBytes = 8;
+  if (bytes.size() < kSignature + kChunkHeader + kSizeBytes || !is_chunk(bytes, kSignature, "IHDR"))
     fail(ErrorKind::kCorruptFile, kWhere, origin, " must hold a valid PNG header, got another");
-  const uint32_t width = number(at + kChunkHeader), height = number(at + kChunkHeader + 4);
+  const uint32_t width = number_at(bytes, kSignature + kChunkHeader),
+                 height = number_at(bytes, kSignature + kChunkHeader + 4);
   if (width < 1 || height < 1 || width > kMaxPngSidePx || height > kMaxPngSidePx)
     fail(ErrorKind::kCorruptFile, kWhere, origin, " must have sides of 1 to ", kMaxPngSidePx,
          " pixels, got ", width, " x ", height);
-  // The orientation may also stand behind the pixels.
-  int orientation = 1;
-  while (bytes.size() - at >= kChunkHeader) {
-    const size_t size = number(at), left = bytes.size() - at - kChunkHeader;
-    if (size > left) break;
-    if (is(at, "eXIf")) {
-      orientation = exif_orientation(bytes.subspan(at + kChunkHeader, size));
-      break;
-    }
-    if (left - size < kChecksum) break;
-    at += kChunkHeader + size + kChecksum;
-  }
   return upright({ImageFormat::kPng, static_cast<int>(width), static_cast<int>(height)},
-                 orientation);
+                 orientation_in_chunks(bytes));
 }
 
 Image decode_png(std::span<const uint8_t> bytes, std::string_view origin, PngText* text,
@@ -209,6 +216,39 @@ Image decode_png(std::span<const uint8_t> bytes, std::string_view origin, PngTex
   if (!read_pixels(decoder)) corrupt("whole pixels and chunks");
   if (text) read_text(decoder, *text);
   return oriented(std::move(image), orientation_of(decoder));
+}
+
+Image decode_png_alpha(std::span<const uint8_t> bytes, std::string_view origin,
+                       const PictureLimits& limits) {
+  const ImageFileInfo info = inspect_png(bytes, origin);
+  const uint64_t pixels =
+      static_cast<uint64_t>(info.width_px) * static_cast<uint64_t>(info.height_px);
+  if (pixels > limits.max_pixels)
+    fail(ErrorKind::kUnsupported, kWhere, origin, " must have at most ", limits.max_pixels,
+         " pixels, got ", info.width_px, " x ", info.height_px);
+  // A bit a pixel at least.
+  if (pixels / 8 / kMaxDeflateRatio > bytes.size())
+    fail(ErrorKind::kCorruptFile, kWhere, origin, " must hold ", pixels, " pixels, got a file of ",
+         bytes.size(), " bytes, too short for that");
+  png_image png{};
+  png.version = PNG_IMAGE_VERSION;
+  const std::unique_ptr<png_image, void (*)(png_image*)> freed(&png, png_image_free);
+  const auto corrupt = [&] {
+    fail(ErrorKind::kCorruptFile, kWhere, origin,
+         " must hold whole pixels and chunks, got: ", printable(png.message));
+  };
+  if (!png_image_begin_read_from_memory(&png, bytes.data(), bytes.size())) corrupt();
+  Image image{static_cast<int>(png.width), static_cast<int>(png.height), {}};
+  const bool has_alpha = (png.format & PNG_FORMAT_FLAG_ALPHA) != 0;
+  png.format = PNG_FORMAT_GA;
+  std::vector<uint8_t> grey_alpha(static_cast<size_t>(pixels) * 2);
+  if (PNG_IMAGE_SIZE(png) != grey_alpha.size())
+    fail(ErrorKind::kInternal, kWhere, origin, ": rows must become ", grey_alpha.size(), " bytes");
+  if (!png_image_finish_read(&png, nullptr, grey_alpha.data(), 0, nullptr)) corrupt();
+  image.rgb.reserve(static_cast<size_t>(pixels) * 3);
+  for (size_t i = 1; i < grey_alpha.size(); i += 2)
+    image.rgb.insert(image.rgb.end(), 3, has_alpha ? grey_alpha[i] : uint8_t{255});
+  return oriented(std::move(image), orientation_in_chunks(bytes));
 }
 
 Image read_png(const std::filesystem::path& path, PngText* text) {

@@ -27,4 +27,9 @@ Image decode_png(std::span<const uint8_t> bytes, std::string_view origin, PngTex
 /// Size and orientation alone. throws as decode_png, but for what lies in the pixels
 ImageFileInfo inspect_png(std::span<const uint8_t> bytes, std::string_view origin);
 
+/// Its alpha channel, or the transparency of its colours, as a grey picture; white where it has
+/// none. throws as decode_png
+Image decode_png_alpha(std::span<const uint8_t> bytes, std::string_view origin,
+                       const PictureLimits& limits = {.max_pixels = kMaxPngPixels});
+
 }  // namespace tintype

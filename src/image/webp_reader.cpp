@@ -39,6 +39,21 @@ WebPBitstreamFeatures features_of(std::span<const uint8_t> bytes, std::string_vi
   return features;
 }
 
+uint64_t pixels_of(const WebPBitstreamFeatures& features, std::string_view origin,
+                   const PictureLimits& limits) {
+  const uint64_t pixels =
+      static_cast<uint64_t>(features.width) * static_cast<uint64_t>(features.height);
+  if (pixels > limits.max_pixels)
+    fail(ErrorKind::kUnsupported, kWhere, origin, " must have at most ", limits.max_pixels,
+         " pixels, got ", features.width, " x ", features.height);
+  return pixels;
+}
+
+[[noreturn]] void fail_pixels(std::string_view origin) {
+  fail(ErrorKind::kCorruptFile, kWhere, origin,
+       " must hold whole pixels, got a file that ends early or contradicts itself");
+}
+
 }  // namespace
 
 ImageFileInfo inspect_webp(std::span<const uint8_t> bytes, std::string_view origin) {
@@ -49,17 +64,25 @@ ImageFileInfo inspect_webp(std::span<const uint8_t> bytes, std::string_view orig
 Image decode_webp(std::span<const uint8_t> bytes, std::string_view origin,
                   const PictureLimits& limits) {
   const WebPBitstreamFeatures features = features_of(bytes, origin);
-  const uint64_t pixels =
-      static_cast<uint64_t>(features.width) * static_cast<uint64_t>(features.height);
-  if (pixels > limits.max_pixels)
-    fail(ErrorKind::kUnsupported, kWhere, origin, " must have at most ", limits.max_pixels,
-         " pixels, got ", features.width, " x ", features.height);
+  const uint64_t pixels = pixels_of(features, origin, limits);
   Image image{.width_px = features.width, .height_px = features.height, .rgb = {}};
   image.rgb.resize(static_cast<size_t>(pixels) * 3);
   if (!WebPDecodeRGBInto(bytes.data(), bytes.size(), image.rgb.data(), image.rgb.size(),
                          3 * image.width_px))
-    fail(ErrorKind::kCorruptFile, kWhere, origin,
-         " must hold whole pixels, got a file that ends early or contradicts itself");
+    fail_pixels(origin);
+  return oriented(std::move(image), orientation_of(bytes));
+}
+
+Image decode_webp_alpha(std::span<const uint8_t> bytes, std::string_view origin,
+                        const PictureLimits& limits) {
+  const WebPBitstreamFeatures features = features_of(bytes, origin);
+  const auto pixels = static_cast<size_t>(pixels_of(features, origin, limits));
+  std::vector<uint8_t> rgba(pixels * 4);
+  if (!WebPDecodeRGBAInto(bytes.data(), bytes.size(), rgba.data(), rgba.size(), 4 * features.width))
+    fail_pixels(origin);
+  Image image{.width_px = features.width, .height_px = features.height, .rgb = {}};
+  image.rgb.reserve(pixels * 3);
+  for (size_t i = 3; i < rgba.size(); i += 4) image.rgb.insert(image.rgb.end(), 3, rgba[i]);
   return oriented(std::move(image), orientation_of(bytes));
 }
 

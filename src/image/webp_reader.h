@@ -20,4 +20,8 @@ Image decode_webp(std::span<const uint8_t> bytes, std::string_view origin,
 /// Size and orientation alone. throws as decode_webp, but for what lies in the pixels
 ImageFileInfo inspect_webp(std::span<const uint8_t> bytes, std::string_view origin);
 
+/// Its alpha channel as a grey picture; white where it has none. throws as decode_webp
+Image decode_webp_alpha(std::span<const uint8_t> bytes, std::string_view origin,
+                        const PictureLimits& limits = {});
+
 }  // namespace tintype

@@ -2,14 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 
 #include "backend/registry.h"
 #include "base/check.h"
+#include "image/resize.h"
 #include "ops/ops.h"
 
 namespace tintype {
 namespace {
 
+constexpr double kMaxScale = 8;
 constexpr int kLeastTilePx = 16;
 constexpr int kMaxResultSidePx = 32768;
 constexpr int64_t kMaxResultPixels = int64_t{1} << 28;
@@ -56,6 +59,18 @@ void place(const Tensor& tile, const TileSpan& rows, const TileSpan& columns, in
       }
 }
 
+/// The network's result at another multiple of the picture's size.
+Image resized(Image result, const Image& source, double scale) {
+  const auto side = [&](int px) { return std::max(1, static_cast<int>(std::lround(px * scale))); };
+  const int width = side(source.width_px), height = side(source.height_px);
+  TT_REQUIRE(
+      std::max(width, height) <= kMaxResultSidePx && int64_t{width} * height <= kMaxResultPixels,
+      "upscale", "the result must have at most ", kMaxResultSidePx, " pixels a side and ",
+      kMaxResultPixels, " in all, it would have ", width, "x", height);
+  const auto whole = std::make_shared<const Image>(std::move(result));
+  return *fit_image(whole, width, height, ResizeMode::kFit);
+}
+
 }  // namespace
 
 std::vector<TileSpan> tile_spans(int size, int multiple, const UpscaleOptions& options) {
@@ -86,6 +101,8 @@ Image upscale(const UpscalingNetwork& network, Device device, const Image& image
                      static_cast<size_t>(image.width_px) * static_cast<size_t>(image.height_px) * 3,
              "upscale", "the picture must have pixels and as many as its size says, got ",
              image.width_px, "x", image.height_px, " with ", image.rgb.size(), " bytes");
+  TT_REQUIRE(options.scale == 0 || (options.scale >= 1 && options.scale <= kMaxScale), "scale",
+             "must be 0 or in 1..", kMaxScale, ", got ", options.scale);
   const auto& traits = network.traits();
   const int64_t width = image.width_px * traits.scale, height = image.height_px * traits.scale;
   TT_REQUIRE(std::max(width, height) <= kMaxResultSidePx && width * height <= kMaxResultPixels,
@@ -107,7 +124,7 @@ Image upscale(const UpscalingNetwork& network, Device device, const Image& image
       context.report(Stage::kUpscale, ++done, tiles);
     }
   backend_for(device).trim();
-  return result;
+  return options.scale == 0 ? result : resized(std::move(result), image, options.scale);
 }
 
 }  // namespace tintype

@@ -7,5 +7,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   fuzz::check_picture({data, size}, [](std::span<const uint8_t> bytes) {
     return decode_webp(bytes, "input", fuzz::kLimits);
   });
+  fuzz::check_picture({data, size}, [](std::span<const uint8_t> bytes) {
+    return decode_webp_alpha(bytes, "input", fuzz::kLimits);
+  });
   return 0;
 }

@@ -2,6 +2,7 @@
 // writers write.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "base/json.h"
@@ -184,6 +185,106 @@ TEST(Exif, BrokenStructuresAreUpright) {
   EXPECT_EQ(exif_orientation(odd), 1);
   odd[7] = 0xff;  // the folder lies beyond the end
   EXPECT_EQ(exif_orientation(odd), 1);
+}
+
+std::span<const uint8_t> bytes_of(const std::string& file) {
+  return {reinterpret_cast<const uint8_t*>(file.data()), file.size()};
+}
+
+TEST(PictureFiles, MasksMayBeAPicturesOpacity) {
+  const Dump opacity(kImages / "opacity.safetensors");
+  int transparent = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(kImages)) {
+    const std::string name = entry.path().filename().string();
+    if (!opacity.has(name)) continue;
+    const Tensor expected = opacity.raw(name);
+    const auto pixels = expected.span<uint8_t>();
+    const std::string bytes = read_file(kImages / name);
+    const Mask mask = decode_mask(bytes_of(bytes), 1 << 20, MaskFrom::kAlpha);
+    EXPECT_EQ(mask.height_px, expected.dim(0)) << name;
+    EXPECT_EQ(mask.grey, std::vector<uint8_t>(pixels.begin(), pixels.end())) << name;
+    const bool is_opaque =
+        std::all_of(pixels.begin(), pixels.end(), [](uint8_t value) { return value == 255; });
+    const Mask automatic = decode_mask(bytes_of(bytes), 1 << 20, MaskFrom::kAuto);
+    EXPECT_EQ(automatic.grey, is_opaque ? decode_mask(bytes_of(bytes)).grey : mask.grey) << name;
+    transparent += is_opaque ? 0 : 1;
+  }
+  EXPECT_GE(transparent, 4);
+  const Mask jpeg =
+      decode_mask(bytes_of(read_file(kImages / "rgb.jpg")), 1 << 20, MaskFrom::kAlpha);
+  EXPECT_EQ(jpeg.grey, std::vector<uint8_t>(jpeg.grey.size(), 255));
+}
+
+TEST(PictureFiles, OpacityIsReadWithinTheSameLimits) {
+  for (const char* name : {"rgba.png", "alpha.webp"}) {
+    const std::string whole = read_file(kImages / name);
+    for (size_t size = 0; size + 16 < whole.size(); ++size)
+      EXPECT_THROW(decode_mask(bytes_of(whole.substr(0, size)), 1 << 20, MaskFrom::kAlpha), Error)
+          << name << " cut to " << size;
+    EXPECT_THROW(decode_mask(bytes_of(whole), 100, MaskFrom::kAlpha), Error) << name;
+  }
+  std::string png = read_file(kImages / "rgba.png");
+  png.replace(16, 8, std::string("\0\0\x27\x10\0\0\x27\x10", 8));  // 10,000 pixels each way
+  EXPECT_THROW(decode_mask(bytes_of(png), uint64_t{1} << 27, MaskFrom::kAlpha), Error);
+}
+
+TEST(PicturesInMemory, HeadersTellTheSizeThatDecodingGives) {
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(kImages)) {
+    if (entry.path().extension() == ".safetensors") continue;
+    const std::string file = read_file(entry.path());
+    const ImageFileInfo info = inspect_image(bytes_of(file));
+    const Image image = decode_image(bytes_of(file));
+    EXPECT_EQ(info.width_px, image.width_px) << entry.path();
+    EXPECT_EQ(info.height_px, image.height_px) << entry.path();
+    EXPECT_EQ(image.rgb, load_image(entry.path()).rgb) << entry.path();
+    ++files;
+  }
+  EXPECT_GE(files, 10);
+}
+
+TEST(PicturesInMemory, HeadersAreReadFromTheirBeginningAlone) {
+  const Image image = gradient(40, 30);
+  for (const ImageFormat format : {ImageFormat::kPng, ImageFormat::kJpeg}) {
+    std::vector<uint8_t> file = encode_image(image, format);
+    file.resize(file.size() / 2);
+    const ImageFileInfo info = inspect_image(file);
+    EXPECT_EQ(info.format, format);
+    EXPECT_EQ(info.width_px, 40);
+    EXPECT_EQ(info.height_px, 30);
+    EXPECT_THROW(decode_image(file), Error);
+  }
+}
+
+TEST(PicturesInMemory, EncodingGivesTheFileThatSavingWrites) {
+  const TestFolder folder;
+  const Image image = gradient(33, 21);
+  const PngText text{{"parameters", "a fox"}, {"tintype", "{}"}};
+  for (const char* name : {"a.png", "a.jpg", "a.webp"}) {
+    save_image(folder / name, image, text, {.quality = 70});
+    const std::vector<uint8_t> bytes =
+        encode_image(image, image_format_of(name), text, {.quality = 70});
+    const std::string file = read_file(folder / name);
+    EXPECT_TRUE(
+        std::equal(bytes.begin(), bytes.end(), bytes_of(file).begin(), bytes_of(file).end()))
+        << name;
+  }
+  EXPECT_THROW(encode_image(image, ImageFormat::kJpeg, {}, {.quality = 0}), Error);
+}
+
+TEST(PicturesInMemory, EveryCutOfAFileIsReadOrRefused) {
+  for (const ImageFormat format : {ImageFormat::kPng, ImageFormat::kJpeg, ImageFormat::kWebp}) {
+    const std::vector<uint8_t> file = encode_image(gradient(9, 7), format);
+    for (size_t size = 0; size < file.size(); ++size) {
+      try {
+        const ImageFileInfo info = inspect_image(std::span(file).first(size));
+        EXPECT_EQ(info.width_px, 9);
+        EXPECT_EQ(info.height_px, 7);
+      } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::kCorruptFile) << error.what();
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -81,6 +81,12 @@ def read(path):
     return np.array(image.convert("RGB"))
 
 
+def opacity(path):
+    """[H, W], as masks may be marked by it."""
+    image = ImageOps.exif_transpose(Image.open(path))
+    return np.array(image.convert("RGBA"))[..., 3]
+
+
 def resized():
     source = painting(61, 43, seed=1)
     pictures = {"source": np.array(source)}
@@ -107,6 +113,8 @@ def main():
     write_files()
     files = sorted(p for p in FOLDER.iterdir() if p.suffix != ".safetensors")
     store("pixels.safetensors", {path.name: read(path) for path in files})
+    seen = [path for path in files if "png" in path.suffix or "webp" in path.suffix]
+    store("opacity.safetensors", {path.name: opacity(path) for path in seen})
     store("resized.safetensors", resized())
     require_small(FOLDER)
 
