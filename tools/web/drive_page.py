@@ -279,6 +279,8 @@ def paints_by_keyboard(driver):
 def works_by_keyboard(driver):
     """prompt, generate, actions and the gallery are reached by keys alone"""
     page = driver.page
+    driver.draw("fox", steps=2)
+    driver.wait_done()
     page.reload()
     expect(page.locator("#model option").first).to_be_attached()
 
@@ -435,7 +437,7 @@ def names_and_contrast(driver):
     give_picture(page)
     for scheme in ("dark", "light"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # no colours on their way
-        page.wait_for_timeout(100)
+        page.wait_for_timeout(300)
         problems = page_audit.contrast_problems(page)
         assert not problems, f"{scheme}: {problems[:6]}"
     problems = page_audit.unnamed_controls(page)
