@@ -93,7 +93,7 @@ export class InputPicture {
   async #showMask(mask) {
     this.mask = mask;
     const canvas = byId('from-mask');
-    const pen = canvas.getContext('2d');
+    const pen = canvas.getContext('2d', { willReadFrequently: true });
     canvas.width = canvas.height = 96;
     byId('drop-mask').hidden = !mask;
     setText(byId('paint-mask-label'), mask ? 'Change the mask' : 'Paint a mask');

@@ -53,7 +53,7 @@ export function endText(job) {
 
 /** Settings of one result, as [name, value] pairs in reading order. */
 export function settingsOf(job, index = 0) {
-  const request = { ...job.request, ...job.info?.[index] };
+  const request = { ...job.request, seed: job.info[index]?.seed ?? job.request.seed };
   const result = job.results[index];
   const seconds = job.started && job.finished
     ? (new Date(job.finished) - new Date(job.started)) / 1000 : null;

@@ -524,6 +524,28 @@ def pages_through_the_gallery(driver):
 
 
 @check()
+def reads_streams_cut_anywhere(driver):
+    """events are the same however the network cuts them; long seeds keep their digits"""
+    driver.page.evaluate("""async () => {
+      const { EventParser } = await import('./event_stream.js');
+      const { parseJson } = await import('./api.js');
+      const text = ': hello\\r\\n\\nid: 7\\r\\nevent: job\\r\\ndata: {"a":\\r\\ndata: 1}\\r\\n\\r\\ndata:x\\n\\n\\nid: 8\\n\\ndata: cut';
+      const wanted = JSON.stringify([{ data: '{"a":\\n1}', id: '7', type: 'job' },
+        { data: 'x', id: null, type: 'message' }]);
+      for (let size = 1; size <= text.length; ++size) {
+        const events = [];
+        const parser = new EventParser((event) => events.push(event));
+        for (let at = 0; at < text.length; at += size) parser.push(text.slice(at, at + size));
+        const got = JSON.stringify(events);
+        if (got !== wanted) throw new Error(`pieces of ${size}: ${got}`);
+      }
+      const prompt = 'say "seed": 12345678901234567890';
+      const read = parseJson(JSON.stringify({ prompt, steps: 3 }).replace('3}', '3,"seed":18446744073709551615}'));
+      if (read.prompt !== prompt || read.seed !== '18446744073709551615') throw new Error(JSON.stringify(read));
+    }""")
+
+
+@check()
 def keeps_to_itself(driver):
     """nothing was asked of another server, the policy is strict, the console is clean"""
     base = driver.url.rstrip("/")
