@@ -32,7 +32,7 @@ import fake_server  # noqa: E402
 import page_audit  # noqa: E402
 
 SECONDS = 1000  # Playwright counts milliseconds
-PATIENCE = {"fake": 12 * SECONDS, "real": 90 * SECONDS}  # for one thing to happen
+PATIENCE = {"fake": 30 * SECONDS, "real": 90 * SECONDS}  # for one thing to happen
 CHECKS = []
 
 

@@ -238,6 +238,9 @@ class Jobs:
             if not isinstance(value, (int, float)) or not low <= value <= high:
                 raise Refused(400, "invalid_argument",
                               f"[{name}] must be {low}..{high}, got {value}", name)
+        if inputs and not {"width", "height"} & request.keys():
+            sides = Image.open(io.BytesIO(inputs[0][0])).size
+            request.update(width=max(8, sides[0] // 8 * 8), height=max(8, sides[1] // 8 * 8))
         for name in ("width", "height"):
             if request.get(name, 8) % 8:
                 raise Refused(400, "invalid_argument", f"[{name}] must be a multiple of 8, got "
