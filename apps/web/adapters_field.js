@@ -45,8 +45,10 @@ export class AdaptersField {
       'aria-label': `Weight of ${name}` });
     const slider = make('input', { type: 'range', min: -1, max: 2, step: 0.05, value: weight,
       'aria-label': `Weight of ${name}, slider` });
-    slider.addEventListener('input', () => { number.value = slider.value; this.changed(); });
-    number.addEventListener('input', () => { slider.value = number.value; this.changed(); });
+    const fill = () => slider.style.setProperty('--part', `${(Number(slider.value) + 1) / 3 * 100}%`);
+    fill();
+    slider.addEventListener('input', () => { number.value = slider.value; fill(); this.changed(); });
+    number.addEventListener('input', () => { slider.value = number.value; fill(); this.changed(); });
     const drop = make('button', { type: 'button', class: 'quiet icon', 'aria-label': `Remove ${name}`,
       click: () => {
         row.remove();

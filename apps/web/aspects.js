@@ -52,24 +52,31 @@ export class Aspects {
       height: Number(this.height.value || this.height.placeholder) };
   }
 
-  /** Takes the model's size, times the preset's, as what empty fields mean. */
-  setModel(model, scale = 1) {
+  /** What empty fields mean: the picture's size, else the model's times the preset's. */
+  setModel(model, scale, picture) {
     this.model = model;
     const multiple = model.size_multiple || 8;
-    for (const [control, side] of [[this.width, model.width], [this.height, model.height]]) {
-      control.placeholder = Math.max(multiple, Math.floor(side * scale / multiple) * multiple);
+    const { width, height } = picture
+        ?? { width: model.width * scale, height: model.height * scale };
+    for (const [control, side] of [[this.width, width], [this.height, height]]) {
+      control.placeholder = Math.max(multiple, Math.floor(side / multiple) * multiple);
       control.step = multiple;
       control.min = multiple;
     }
   }
 
-  /** Takes a picture's own size where the model can draw it, else its shape. */
-  takeShapeOf(width, height) {
-    const multiple = this.model.size_multiple || 8;
-    const area = this.model.width * this.model.height;
-    const fits = width % multiple === 0 && height % multiple === 0 && width * height <= area * 1.6;
-    const size = fits ? { width, height } : sizeOfShape(width, height, this.model);
-    this.#set(size.width, size.height);
+  /**
+   * After a picture came or went: empty, which is its own size to the pixel, unless it is much more
+   * than the model draws well, or much less; then its shape.
+   */
+  takeShapeOf(picture) {
+    const area = picture && picture.width * picture.height / (this.model.width * this.model.height);
+    if (!picture || (area > 0.4 && area < 2.5)) {
+      this.#set('', '');
+    } else {
+      const size = sizeOfShape(picture.width, picture.height, this.model);
+      this.#set(size.width, size.height);
+    }
   }
 
   /** Marks the shape that the present size has, if any. */

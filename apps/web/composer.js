@@ -13,6 +13,7 @@ export class Composer {
     this.form = byId('composer');
     this.picture = picture;
     this.catalogue = null;
+    this.hadPicture = false;
     this.aspects = new Aspects(() => this.#changed());
     this.adapters = new AdaptersField(() => this.#changed());
     this.#pairSliders();
@@ -40,7 +41,6 @@ export class Composer {
     const first = !this.catalogue;
     this.catalogue = catalogue;
     fillSelect(byId('model'), catalogue.models.map((model) => [model.id, model.id]));
-    byId('model-field').classList.toggle('single', catalogue.models.length < 2);
     fillSelect(byId('preset'), [['', 'None'],
       ...catalogue.presets.map((preset) => [preset.name, preset.name.replaceAll('_', ' ')])]);
     fillSelect(byId('hires_method'), [['', 'Latents'], ['latent-bicubic', 'Latents, bicubic'],
@@ -83,10 +83,12 @@ export class Composer {
   pictureChanged({ newPicture }) {
     this.clearErrors();
     byId('hires-section').hidden = Boolean(this.picture.blob);
-    if (newPicture && this.catalogue?.models.length) {
-      this.aspects.takeShapeOf(this.picture.width, this.picture.height);
-    }
     this.#refresh();
+    const had = this.hadPicture;
+    this.hadPicture = Boolean(this.picture.blob);
+    if (this.catalogue?.models.length && (newPicture || had !== this.hadPicture)) {
+      this.aspects.takeShapeOf(this.hadPicture ? this.picture : null);
+    }
   }
 
   /** Shows an error at the field that it is about, or above the button. */
@@ -167,7 +169,7 @@ export class Composer {
       guidance_scale: preset?.guidance_scale ?? this.model.guidance_scale ?? 7.5,
       strength: this.picture.mask ? 1 : 0.8 };
     for (const [name, value] of Object.entries(own)) elements[name].placeholder = value;
-    this.aspects.setModel(this.model, preset?.size_scale ?? 1);
+    this.aspects.setModel(this.model, preset?.size_scale ?? 1, this.picture.blob && this.picture);
     this.aspects.refresh();
     for (const slider of this.form.querySelectorAll('[data-for]')) {
       const number = byId(slider.dataset.for);

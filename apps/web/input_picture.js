@@ -93,7 +93,7 @@ export class InputPicture {
   async #showMask(mask) {
     this.mask = mask;
     const canvas = byId('from-mask');
-    const pen = canvas.getContext('2d');
+    const pen = canvas.getContext('2d', { willReadFrequently: true });
     canvas.width = canvas.height = 96;
     byId('drop-mask').hidden = !mask;
     setText(byId('paint-mask-label'), mask ? 'Change the mask' : 'Paint a mask');
@@ -103,7 +103,7 @@ export class InputPicture {
     bitmap.close();
     const pixels = pen.getImageData(0, 0, 96, 96);
     for (let at = 0; at < pixels.data.length; at += 4) {
-      pixels.data.set([217, 130, 60, pixels.data[at] * 0.7], at);
+      pixels.data.set([106, 60, 255, pixels.data[at] * 0.6], at);
     }
     pen.putImageData(pixels, 0, 0);
   }

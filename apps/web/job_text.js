@@ -9,7 +9,7 @@ const STAGES = { load: 'Loading the model', switch: 'Changing the model', encode
 export const stateName = (job) => STATES[job.state] ?? job.state;
 
 export function duration(seconds) {
-  if (seconds < 1) return 'less than a second';
+  if (seconds < 1) return 'under 1 s';
   if (seconds < 90) return `${Math.round(seconds)} s`;
   if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
   return `${(seconds / 3600).toFixed(1)} h`;
@@ -53,17 +53,17 @@ export function endText(job) {
 
 /** Settings of one result, as [name, value] pairs in reading order. */
 export function settingsOf(job, index = 0) {
-  const request = { ...job.request, ...job.info?.[index] };
+  const request = { ...job.request, seed: job.info[index]?.seed ?? job.request.seed };
   const result = job.results[index];
   const seconds = job.started && job.finished
     ? (new Date(job.finished) - new Date(job.started)) / 1000 : null;
   const adapters = (request.adapters ?? []).map(({ name, weight }) => `${name} ${weight ?? 1}`);
   const rows = [
-    ['Left out', request.negative_prompt],
+    ['Negative prompt', request.negative_prompt],
     ['Model', request.model],
     ['Size', result ? `${result.width} × ${result.height}`
       : request.width && `${request.width} × ${request.height}`],
-    ['Seed', request.seed, 'seed'],
+    ['Seed', request.seed],
     ['Steps', request.steps],
     ['Guidance', request.guidance_scale],
     ['Sampler', [request.sampler, request.scheduler].filter(Boolean).join(' · ')],
@@ -71,7 +71,7 @@ export function settingsOf(job, index = 0) {
     ['Strength', request.type === 'img2img' || request.type === 'inpaint' ? request.strength : null],
     ['Adapters', adapters.join(', ')],
     ['Enlarged', request.hires ? `${request.hires.scale ?? 2} ×` : request.upscaler],
-    ['Took', seconds == null ? null : duration(seconds)],
+    ['Took', seconds == null ? null : seconds < 10 ? `${seconds.toFixed(1)} s` : duration(seconds)],
   ];
   return rows.filter(([, value]) => value != null && value !== '');
 }

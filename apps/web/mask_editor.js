@@ -26,6 +26,7 @@ export class MaskEditor {
     this.done = done;
     this.picture = picture;
     byId('mask-picture').src = picture.address;
+    this.dialog.querySelector('[value=brush]').checked = true;
     const bitmap = picture.mask && await createImageBitmap(picture.mask);
     this.strokes.reset(picture.width, picture.height, bitmap);
     bitmap?.close();
@@ -63,7 +64,10 @@ export class MaskEditor {
       this.done(mask);
     });
     byId('mask-overlay').addEventListener('input', () => this.#refresh());
-    byId('brush-size').addEventListener('input', () => this.#showCursor());
+    byId('brush-size').addEventListener('input', () => {
+      this.#refresh();
+      this.#showCursor(true);
+    });
     this.dialog.addEventListener('keydown', (event) => this.#command(event));
   }
 
@@ -162,6 +166,11 @@ export class MaskEditor {
   #refresh() {
     byId('mask-undo').disabled = !this.strokes.canUndo;
     byId('mask-redo').disabled = !this.strokes.canRedo;
-    this.canvas.style.opacity = byId('mask-overlay').value / 100;
+    const overlay = byId('mask-overlay');
+    this.canvas.style.opacity = overlay.value / 100;
+    for (const slider of [overlay, byId('brush-size')]) {
+      const part = (slider.value - slider.min) / (slider.max - slider.min);
+      slider.style.setProperty('--part', `${part * 100}%`);
+    }
   }
 }

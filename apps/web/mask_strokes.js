@@ -1,6 +1,9 @@
 // A mask as the list of what was done to it, so that everything can be undone. Drawn anew from the
 // list after an undo; a stroke in progress is drawn on top as it grows.
 
+// The mask is what is covered; the colour only shows it, and stands out from most pictures.
+const COLOUR = '#6a3cff';
+
 /** One action: { kind: "stroke", erase, size, points } or { kind: "invert" | "clear" | "picture" }. */
 export class MaskStrokes {
   constructor(canvas) {
@@ -19,7 +22,7 @@ export class MaskStrokes {
     this.#redraw();
   }
 
-  /** White of a black and white picture as opaque, black as transparent. */
+  /** White of a black and white picture as covered, black as empty. */
   #coverage(bitmap) {
     const { width, height } = this.canvas;
     const canvas = new OffscreenCanvas(width, height);
@@ -30,6 +33,9 @@ export class MaskStrokes {
       pixels.data[at + 3] = pixels.data[at] >= 128 ? 255 : 0;
     }
     pen.putImageData(pixels, 0, 0);
+    pen.globalCompositeOperation = 'source-in';
+    pen.fillStyle = COLOUR;
+    pen.fillRect(0, 0, width, height);
     return canvas;
   }
 
@@ -90,7 +96,8 @@ export class MaskStrokes {
 
   #drawLine({ erase, size }, points) {
     this.#compose(erase ? 'destination-out' : 'source-over', () => {
-      this.pen.lineWidth = size;
+      // Soft edges of a stroke and of its eraser would leave a trace where they meet.
+      this.pen.lineWidth = erase ? size + 2 : size;
       this.pen.beginPath();
       this.pen.moveTo(...points[0]);
       for (const point of points) this.pen.lineTo(...point);
@@ -99,8 +106,8 @@ export class MaskStrokes {
   }
 
   #compose(operation, draw) {
-    Object.assign(this.pen, { globalCompositeOperation: operation, fillStyle: '#fff',
-      strokeStyle: '#fff', lineCap: 'round', lineJoin: 'round' });
+    Object.assign(this.pen, { globalCompositeOperation: operation, fillStyle: COLOUR,
+      strokeStyle: COLOUR, lineCap: 'round', lineJoin: 'round' });
     draw();
   }
 

@@ -1,7 +1,6 @@
 // What the page says outside its forms: to screen readers, in passing, and about the connection.
 
 import { byId, make, setText } from './dom.js';
-import { duration } from './job_text.js';
 
 /** Said by screen readers when they have a moment. */
 export function announce(text) {
@@ -33,7 +32,7 @@ export function makeConnectionNotice(retry) {
       type: 'button', class: 'link', text: 'Try now', click: retry }));
     if (waitMs == null) return;
     const until = Date.now() + waitMs;
-    const tick = () => setText(wait, ` Next try in ${duration(Math.max(1, (until - Date.now()) / 1000))}. `);
+    const tick = () => setText(wait, ` Next try in ${Math.max(1, Math.round((until - Date.now()) / 1000))} s. `);
     tick();
     ticking = setInterval(tick, 1000);
   };

@@ -71,7 +71,7 @@ export class Stage {
     this.plateFrame.setAttribute('aria-label', job?.results.length ? 'View in full size' : 'Picture');
     const { width, height } = this.#sizes();
     this.plate.style.aspectRatio = `${width} / ${height}`;
-    this.plateFrame.style.setProperty('--ratio', width / height);
+    this.place.style.setProperty('--ratio', width / height);
     if (!paths.length) {
       this.plate.replaceChildren(make('p', { class: 'plate-words', text: this.#blankText() }));
       return;
@@ -122,7 +122,7 @@ export class Stage {
     if (mark !== this.settings.dataset.mark) {
       this.settings.dataset.mark = mark;
       this.settings.replaceChildren(...rows.map(([name, value]) => make('div',
-          { class: String(value).length > 26 ? 'long' : '' },
+          { class: String(value).length > 16 ? 'long' : '' },
           make('dt', { text: name }), make('dd', { text: value }))));
     }
     for (const [name, , , applies] of ACTIONS) this.buttons.get(name).hidden = !applies(job);
@@ -140,8 +140,9 @@ export class Stage {
   #showStrip() {
     const { job } = this;
     this.strip.hidden = job.results.length < 2;
-    if (this.strip.hidden || this.strip.dataset.id !== job.id) {
-      this.strip.dataset.id = job.id;
+    const mark = `${job.id}/${job.results.length}`;
+    if (mark !== this.strip.dataset.mark) {
+      this.strip.dataset.mark = mark;
       this.strip.replaceChildren(...(this.strip.hidden ? [] : job.results.map((result, place) => {
         const image = make('img', { alt: '' });
         showPicture(image, result.url);

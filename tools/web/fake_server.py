@@ -151,7 +151,7 @@ class Painter:
     def _made_up(prompt, seed, size):
         chance = random.Random(hashlib.sha256(f"{prompt}/{seed}".encode()).digest())
         tone = [chance.randrange(60, 230) for _ in range(3)]
-        picture = Image.new("RGB", (256, 256), [min(255, t + 25) for t in tone])
+        picture = Image.new("RGB", (256, 256), tuple(min(255, t + 25) for t in tone))
         pen = ImageDraw.Draw(picture)
         for _ in range(7):
             x, y, r = chance.randrange(256), chance.randrange(256), chance.randrange(20, 90)
@@ -163,8 +163,9 @@ class Painter:
 class Jobs:
     """The queue, one thread that works it off, and those who listen."""
 
-    def __init__(self, painter, step_seconds):
+    def __init__(self, painter, step_seconds, max_queued=100):
         self.painter, self.step_seconds = painter, step_seconds
+        self.max_queued = max_queued
         self.changed = threading.Condition()
         self.jobs, self.inputs, self.results, self.keys = {}, {}, {}, {}
         self.revision, self.drops, self.offline_until = 0, 0, 0
@@ -192,8 +193,8 @@ class Jobs:
         if key and key in self.keys:
             return self.jobs[self.keys[key]], False
         inputs = self._check(request)
-        if sum(j["state"] == "queued" for j in self.jobs.values()) >= 20:
-            raise Refused(429, "queue_full", "[queue] must hold at most 20 jobs; try again later")
+        if sum(j["state"] == "queued" for j in self.jobs.values()) >= self.max_queued:
+            raise Refused(429, "queue_full", f"[queue] must hold at most {self.max_queued} jobs")
         job_id = uuid7()
         for name, index in (("image", 0), ("mask", 1)):
             if name in request:
@@ -237,6 +238,9 @@ class Jobs:
             if not isinstance(value, (int, float)) or not low <= value <= high:
                 raise Refused(400, "invalid_argument",
                               f"[{name}] must be {low}..{high}, got {value}", name)
+        if inputs and not {"width", "height"} & request.keys():
+            sides = Image.open(io.BytesIO(inputs[0][0])).size
+            request.update(width=max(8, sides[0] // 8 * 8), height=max(8, sides[1] // 8 * 8))
         for name in ("width", "height"):
             if request.get(name, 8) % 8:
                 raise Refused(400, "invalid_argument", f"[{name}] must be a multiple of 8, got "
@@ -260,7 +264,11 @@ class Jobs:
                     self.changed.wait()
                     continue
                 job = min(queued, key=lambda j: j["position"])
-            self._run(job)
+            try:
+                self._run(job)
+            except Exception as error:  # a defect here must not look like one of the page
+                self._tell(job, state="failed", finished=now(), previews=[], progress=None,
+                           error={"kind": "internal", "message": f"[fake] {error!r}"})
 
     def _run(self, job):
         request = job["request"]
