@@ -3,7 +3,7 @@
 # shellcheck shell=bash
 
 TT_PACKAGES=(g++ cmake ninja-build pkg-config libhwy-dev nlohmann-json3-dev libcli11-dev libpng-dev
-             libjpeg-dev libwebp-dev libutf8proc-dev libgtest-dev)
+             libjpeg-dev libwebp-dev libutf8proc-dev libsqlite3-dev libgtest-dev)
 
 now_ms() {
   local now=${EPOCHREALTIME/[.,]/}

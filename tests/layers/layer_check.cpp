@@ -21,7 +21,7 @@ const std::vector<std::pair<std::string, std::string>> kPackages = {
     {"utf8proc.h", "UTF8PROC"}, {"nlohmann/", "nlohmann_json"},
     {"CLI/", "CLI11"},          {"zlib.h", "ZLIB::"},
     {"dnnl", "dnnl"},           {"benchmark/", "benchmark::"},
-    {"spdlog/", "spdlog"}};
+    {"spdlog/", "spdlog"},       {"sqlite3.h", "SQLite3"}};
 
 struct Layer {
   std::string name;    ///< as in DEPENDS
