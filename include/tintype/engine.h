@@ -16,6 +16,7 @@
 #include "tintype/image.h"
 #include "tintype/image_to_image.h"
 #include "tintype/inpaint.h"
+#include "tintype/job.h"
 #include "tintype/measure.h"
 #include "tintype/run_context.h"
 #include "tintype/text_to_image.h"
@@ -38,9 +39,12 @@ struct EngineOptions {
   /// The same for what the autoencoder made of input pictures; one of 512 x 512 takes 6.4 MB with
   /// the pixels that it is found by.
   uint64_t encoding_cache_bytes = 64'000'000;
+  /// Jobs of Engine::submit that may wait; further ones get kQueueFull.
+  size_t max_queued_jobs = 64;
 };
 
 struct ModelCaches;
+class SubmissionQueue;
 class PartsInTurn;
 
 /// What a checkpoint in a single file leaves open. Folders say it themselves and refuse all but the
@@ -165,6 +169,19 @@ class Engine {
   Image upscale(const Upscaler& upscaler, const Image& image, const UpscaleOptions& options = {},
                 const RunContext& context = {}) const;
 
+  /// The same as the calls above, by the engine's own thread, which takes jobs by priority and one
+  /// at a time. They share this engine's memory and caches. When the last copy of the engine is
+  /// destroyed, its jobs are cancelled; callbacks must not hold that copy.
+  /// throws kQueueFull; what the request ends with is in the Job
+  Job submit(std::shared_ptr<const Model> model, TextToImageRequest request,
+             const JobOptions& options = {}) const;
+  Job submit(std::shared_ptr<const Model> model, ImageToImageRequest request,
+             const JobOptions& options = {}) const;
+  Job submit(std::shared_ptr<const Model> model, InpaintRequest request,
+             const JobOptions& options = {}) const;
+  Job submit(std::shared_ptr<const Model> model, HiresRequest request,
+             const JobOptions& options = {}) const;
+
   /// What the processor's arithmetic and the memory reach at best, with this engine's threads.
   /// Takes one to two seconds.
   MachineSpeed measure_machine() const;
@@ -182,9 +199,13 @@ class Engine {
   std::vector<CacheCounters> caches() const;
 
  private:
+  /// For jobs, which must not keep alive the queue that they are in.
+  Engine without_queue() const;
+
   EngineOptions options_;
   std::shared_ptr<ModelCaches> caches_;
   std::shared_ptr<PartsInTurn> turns_;
+  std::shared_ptr<SubmissionQueue> queue_;
 };
 
 /// Reads configs and tensor headers only. throws as Engine::load

@@ -10,6 +10,7 @@
 #include "tintype/image.h"
 #include "tintype/image_to_image.h"
 #include "tintype/inpaint.h"
+#include "tintype/job.h"
 #include "tintype/mask_options.h"
 #include "tintype/measure.h"
 #include "tintype/presets.h"

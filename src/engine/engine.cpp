@@ -10,6 +10,7 @@
 #include "backend/registry.h"
 #include "base/process_memory.h"
 #include "base/text.h"
+#include "engine/submission_queue.h"
 #include "pipelines/diffusion_run.h"
 #include "pipelines/hires.h"
 #include "pipelines/image_to_image.h"
@@ -305,13 +306,26 @@ class ResidentUpscaler final : public Upscaler {
   UpscalerInfo info_;
 };
 
+/// A job's work, which keeps model and request alive, and the engine but for its queue: that must
+/// end with the caller's engine.
+template <typename Request, typename Draw>
+SubmissionQueue::Draw job_of(const Engine& runner, std::shared_ptr<const Model> model,
+                             Request request, Draw draw) {
+  TT_REQUIRE(model, "submit", "needs a model, got none");
+  const auto kept = std::make_shared<const Request>(std::move(request));
+  return [runner, model = std::move(model), kept, draw](const RunContext& context) {
+    return (runner.*draw)(*model, *kept, context, nullptr);
+  };
+}
+
 }  // namespace
 
 Engine::Engine(const EngineOptions& options)
     : options_(options),
       caches_(
           std::make_shared<ModelCaches>(options.prompt_cache_bytes, options.encoding_cache_bytes)),
-      turns_(std::make_shared<PartsInTurn>()) {
+      turns_(std::make_shared<PartsInTurn>()),
+      queue_(std::make_shared<SubmissionQueue>(options.max_queued_jobs)) {
   TT_REQUIRE(options.threads >= 0 && options.threads <= kMaxThreads, "threads", "must be in 0..",
              kMaxThreads, " (0: one per core), got ", options.threads);
   parse_device(options.device);
@@ -361,6 +375,39 @@ std::vector<TextToImageResult> Engine::inpaint(const Model& model, const Inpaint
   const Prepared run = prepare(model, request, refiner, options_, *caches_);
   return inpaint_images(run.at.model.model(), run.settings, request.picture.image, request.mask,
                         context, run.at.refining(), run.bands, run.adapters);
+}
+
+Engine Engine::without_queue() const {
+  Engine engine = *this;
+  engine.queue_ = nullptr;
+  return engine;
+}
+
+Job Engine::submit(std::shared_ptr<const Model> model, TextToImageRequest request,
+                   const JobOptions& options) const {
+  return queue_->submit(
+      job_of(without_queue(), std::move(model), std::move(request), &Engine::text_to_images),
+      options);
+}
+
+Job Engine::submit(std::shared_ptr<const Model> model, ImageToImageRequest request,
+                   const JobOptions& options) const {
+  return queue_->submit(
+      job_of(without_queue(), std::move(model), std::move(request), &Engine::image_to_images),
+      options);
+}
+
+Job Engine::submit(std::shared_ptr<const Model> model, InpaintRequest request,
+                   const JobOptions& options) const {
+  return queue_->submit(
+      job_of(without_queue(), std::move(model), std::move(request), &Engine::inpaint), options);
+}
+
+Job Engine::submit(std::shared_ptr<const Model> model, HiresRequest request,
+                   const JobOptions& options) const {
+  return queue_->submit(
+      job_of(without_queue(), std::move(model), std::move(request), &Engine::hires_images),
+      options);
 }
 
 AdapterInfo Engine::load_adapter(const Model& model, const std::filesystem::path& file) const {
