@@ -27,7 +27,10 @@ struct RequestLimits {
 
 /// The job that a request's JSON asks for: `request` in its canonical form with the model named and
 /// pictures replaced by indices into `inputs`, which are checked to be pictures of a known format
-/// and of a size within the limits, but not decoded. Owner is the caller's to set.
+/// and of a size within the limits, but not decoded. What was not said is filled in from preset and
+/// model, and the seed is drawn, so that every attempt draws the same. The members client_key,
+/// priority and deadline_s are the spec's and not in the canonical form; owner is the caller's to
+/// set.
 /// throws kInvalidArgument and kUnsupported with the member's name as `where`; kNotFound: names
 JobSpec make_job(const Json& request, const Catalogue& catalogue, const RequestLimits& limits);
 

@@ -23,6 +23,13 @@ void check_picture(std::span<const uint8_t> bytes, const Decode& decode) {
         static_cast<uint64_t>(image.width_px) * static_cast<uint64_t>(image.height_px);
     require(pixels <= kLimits.max_pixels, "the limit holds");
     require(image.rgb.size() == pixels * 3, "bytes agree with the size");
+    const ImageFileInfo info = inspect_image(bytes);
+    require(uint64_t(info.width_px) * uint64_t(info.height_px) == pixels, "headers agree with it");
+  } catch (const Error& error) {
+    require_file_error(error);
+  }
+  try {
+    inspect_image(bytes);
   } catch (const Error& error) {
     require_file_error(error);
   }

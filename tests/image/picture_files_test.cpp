@@ -186,5 +186,68 @@ TEST(Exif, BrokenStructuresAreUpright) {
   EXPECT_EQ(exif_orientation(odd), 1);
 }
 
+std::span<const uint8_t> bytes_of(const std::string& file) {
+  return {reinterpret_cast<const uint8_t*>(file.data()), file.size()};
+}
+
+TEST(PicturesInMemory, HeadersTellTheSizeThatDecodingGives) {
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(kImages)) {
+    if (entry.path().extension() == ".safetensors") continue;
+    const std::string file = read_file(entry.path());
+    const ImageFileInfo info = inspect_image(bytes_of(file));
+    const Image image = decode_image(bytes_of(file));
+    EXPECT_EQ(info.width_px, image.width_px) << entry.path();
+    EXPECT_EQ(info.height_px, image.height_px) << entry.path();
+    EXPECT_EQ(image.rgb, load_image(entry.path()).rgb) << entry.path();
+    ++files;
+  }
+  EXPECT_GE(files, 10);
+}
+
+TEST(PicturesInMemory, HeadersAreReadFromTheirBeginningAlone) {
+  const Image image = gradient(40, 30);
+  for (const ImageFormat format : {ImageFormat::kPng, ImageFormat::kJpeg}) {
+    std::vector<uint8_t> file = encode_image(image, format);
+    file.resize(file.size() / 2);
+    const ImageFileInfo info = inspect_image(file);
+    EXPECT_EQ(info.format, format);
+    EXPECT_EQ(info.width_px, 40);
+    EXPECT_EQ(info.height_px, 30);
+    EXPECT_THROW(decode_image(file), Error);
+  }
+}
+
+TEST(PicturesInMemory, EncodingGivesTheFileThatSavingWrites) {
+  const TestFolder folder;
+  const Image image = gradient(33, 21);
+  const PngText text{{"parameters", "a fox"}, {"tintype", "{}"}};
+  for (const char* name : {"a.png", "a.jpg", "a.webp"}) {
+    save_image(folder / name, image, text, {.quality = 70});
+    const std::vector<uint8_t> bytes =
+        encode_image(image, image_format_of(name), text, {.quality = 70});
+    const std::string file = read_file(folder / name);
+    EXPECT_TRUE(
+        std::equal(bytes.begin(), bytes.end(), bytes_of(file).begin(), bytes_of(file).end()))
+        << name;
+  }
+  EXPECT_THROW(encode_image(image, ImageFormat::kJpeg, {}, {.quality = 0}), Error);
+}
+
+TEST(PicturesInMemory, EveryCutOfAFileIsReadOrRefused) {
+  for (const ImageFormat format : {ImageFormat::kPng, ImageFormat::kJpeg, ImageFormat::kWebp}) {
+    const std::vector<uint8_t> file = encode_image(gradient(9, 7), format);
+    for (size_t size = 0; size < file.size(); ++size) {
+      try {
+        const ImageFileInfo info = inspect_image(std::span(file).first(size));
+        EXPECT_EQ(info.width_px, 9);
+        EXPECT_EQ(info.height_px, 7);
+      } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::kCorruptFile) << error.what();
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace tintype::testing
