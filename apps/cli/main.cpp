@@ -22,6 +22,7 @@
 #include "cli/tokens_command.h"
 #include "cli/txt2img_command.h"
 #include "cli/upscale_command.h"
+#include "cli/worker_command.h"
 
 namespace tintype::cli {
 namespace {
@@ -50,7 +51,8 @@ Error usage_error(const CLI::App& app, const CLI::ParseError& error, int argc, c
             std::string(error.what()) + "; see tintype " + name + " --help"};
   }
   std::string names;
-  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
+  const auto listed = [](const CLI::App* command) { return !command->get_group().empty(); };
+  for (const CLI::App* command : app.get_subcommands(listed))
     names += (names.empty() ? "" : ", ") + command->get_name();
   return {ErrorKind::kInvalidArgument, "usage",
           "the first argument must be one of " + names + ", got " +
@@ -74,6 +76,7 @@ int run(int argc, char** argv) {
   add_upscale_command(app, command);
   add_tokens_command(app, command);
   add_bench_command(app, command);
+  add_worker_command(app, command);
   app.set_version_flag("--version", "tintype " + version());
   app.require_subcommand(1);
   app.get_formatter()->column_width(28);
