@@ -16,20 +16,20 @@ namespace tintype {
 
 /// One model as configured.
 struct ModelEntry {
-  std::string name;  ///< "" takes the file's or folder's name without its suffix
-  std::filesystem::path path;
+  std::string name = {};  ///< "" takes the file's or folder's name without its suffix
+  std::filesystem::path path = {};
   LoadOptions load = {};  ///< profile and all
 };
 
 struct CatalogueOptions {
-  std::vector<ModelEntry> models;  ///< the first is the default
+  std::vector<ModelEntry> models = {};  ///< the first is the default
   /// Folders whose entries are models: diffusers folders and single files, in the order of their
   /// names, after `models`.
-  std::vector<std::filesystem::path> model_folders;
-  std::filesystem::path adapter_folder;   ///< "": none
-  std::filesystem::path upscaler_folder;  ///< "": none
+  std::vector<std::filesystem::path> model_folders = {};
+  std::filesystem::path adapter_folder = {};   ///< "": none
+  std::filesystem::path upscaler_folder = {};  ///< "": none
   /// Textual inversions that every prompt may name; "": none. See docs/prompts.md.
-  std::filesystem::path embedding_folder;
+  std::filesystem::path embedding_folder = {};
   LoadOptions load = {};  ///< of models found in folders
 };
 

@@ -84,9 +84,9 @@ void check_hires(Json& request, const Catalogue& catalogue) {
 }
 
 /// Steps that are made of `steps`, as the pipeline counts them.
-int made_steps(int steps, double strength) {
+int made_steps(const char* name, int steps, double strength) {
   const int made = std::min(static_cast<int>(steps * strength), steps);
-  TT_REQUIRE(made >= 1, "strength", strength, " of ", steps,
+  TT_REQUIRE(made >= 1, name, strength, " of ", steps,
              " steps must be at least one step, got none; ask for more of either");
   return made;
 }
@@ -95,11 +95,12 @@ int made_steps(int steps, double strength) {
 double work_of(const Json& request, const DrawnPixels& drawn) {
   const int steps = request["steps"].get<int>();
   const double rows = request["guidance_scale"].get<double>() > 1 ? 2 : 1;
-  const auto pass = [&](double strength, int64_t pixels) {
-    return made_steps(steps, strength) * rows * static_cast<double>(pixels) / 1e6;
+  const auto pass = [&](const char* name, double strength, int64_t pixels) {
+    return made_steps(name, steps, strength) * rows * static_cast<double>(pixels) / 1e6;
   };
-  double work = pass(request.value("strength", 1.0), drawn.first);
-  if (drawn.second) work += pass(request["hires"]["strength"].get<double>(), drawn.second);
+  double work = pass("strength", request.value("strength", 1.0), drawn.first);
+  if (drawn.second)
+    work += pass("hires.strength", request["hires"]["strength"].get<double>(), drawn.second);
   return work * request["count"].get<int>();
 }
 

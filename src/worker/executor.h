@@ -31,8 +31,8 @@ struct WorkerSettings {
   /// tenths of the memory limit, or of the machine's memory.
   uint64_t model_memory_bytes = 0;
   int max_concurrent = 1;
-  std::vector<std::string>
-      warm_up;  ///< models that are loaded and draw a step before the first job
+  std::vector<std::string> warm_up =
+      {};  ///< models that are loaded and draw a step before the first job
 };
 
 /// What is told of jobs, on the job's thread: the senders of WorkerChannel.

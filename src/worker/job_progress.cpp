@@ -14,10 +14,6 @@ constexpr double kLoad = 0.2;
 constexpr double kLatest = 0.3;
 constexpr int kUsualSteps = 20;
 
-double pixels_of(const TextToImageRequest& drawing) {
-  return static_cast<double>(drawing.width_px.value_or(512)) * drawing.height_px.value_or(512);
-}
-
 }  // namespace
 
 JobProgressMap::JobProgressMap(const JobRequest& request, bool loads) {

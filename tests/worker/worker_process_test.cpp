@@ -57,7 +57,8 @@ class RunningWorker {
   explicit RunningWorker(WorkerSettings settings = {.threads = 2},
                          const CatalogueOptions& named = options())
       : process_([&] {
-          WorkerProcessOptions process{.name = "cpu0", .capacity = settings.max_concurrent};
+          WorkerProcessOptions process{
+              .name = "cpu0", .command = {}, .capacity = settings.max_concurrent};
           process.command = {TT_CLI};
           for (std::string& one : cli::worker_arguments(named, settings))
             process.command.push_back(std::move(one));
@@ -115,6 +116,11 @@ class RunningWorker {
   }
   void cancel(const JobId& id) { process_.cancel(id); }
   WorkerStatus status() const { return process_.status(); }
+  double counter(const std::string& wanted) const {
+    for (const auto& [name, value] : status().counters)
+      if (name == wanted) return value;
+    return -1;
+  }
 
   /// Waits until `holds` of what was told; fails the test after two minutes.
   void wait(const std::function<bool(std::map<JobId, Told>&)>& holds) {
@@ -201,8 +207,7 @@ TEST(WorkerProcess, GoesOnFromSavedStepsToTheSamePictures) {
   ASSERT_TRUE(resumed.result) << (resumed.error ? resumed.error->message : resumed.lost);
   for (size_t i = 0; i < 2; ++i) EXPECT_TRUE(bytes_of(whole, i) == bytes_of(resumed, i)) << i;
   EXPECT_EQ(Json::parse(resumed.result->info)[1]["seed"], 8);
-  for (const auto& [name, value] : worker.status().counters)
-    if (name == "steps_replayed") EXPECT_EQ(value, 9);
+  EXPECT_EQ(worker.counter("steps_replayed"), 9);
 }
 
 TEST(WorkerProcess, CancelsWithinAStep) {
@@ -301,10 +306,8 @@ TEST(WorkerProcess, KeepsModelsWithinTheirBudget) {
     ASSERT_TRUE(worker.end_of(worker.run_canonical(canonical.dump())).result);
     EXPECT_EQ(worker.status().models, std::vector<std::string>{name});
   }
-  for (const auto& [name, value] : worker.status().counters) {
-    if (name == "model_loads") EXPECT_EQ(value, 3);
-    if (name == "model_evictions") EXPECT_EQ(value, 2);
-  }
+  EXPECT_EQ(worker.counter("model_loads"), 3);
+  EXPECT_EQ(worker.counter("model_evictions"), 2);
 }
 
 TEST(WorkerProcess, WarmsUpBeforeItTakesJobs) {
