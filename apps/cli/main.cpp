@@ -19,6 +19,7 @@
 #include "cli/presets_command.h"
 #include "cli/progress_bar.h"
 #include "cli/samplers_command.h"
+#include "cli/serve_command.h"
 #include "cli/tokens_command.h"
 #include "cli/txt2img_command.h"
 #include "cli/upscale_command.h"
@@ -76,6 +77,7 @@ int run(int argc, char** argv) {
   add_upscale_command(app, command);
   add_tokens_command(app, command);
   add_bench_command(app, command);
+  add_serve_command(app, command);
   add_worker_command(app, command);
   app.set_version_flag("--version", "tintype " + version());
   app.require_subcommand(1);
