@@ -10,14 +10,14 @@
 namespace tintype::http {
 namespace {
 
-std::string quoted(std::string_view text) {
+std::string json_text(std::string_view text) {
   return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-std::string quoted_or_null(std::string_view text) { return text.empty() ? "null" : quoted(text); }
+std::string text_or_null(std::string_view text) { return text.empty() ? "null" : json_text(text); }
 
 std::string time_or_null(const std::optional<WallClock::time_point>& time) {
-  return time ? quoted(time_text(*time)) : "null";
+  return time ? json_text(time_text(*time)) : "null";
 }
 
 std::string number(double value) {
@@ -49,7 +49,7 @@ std::string info_json(const JobSnapshot& job) {
 }
 
 std::string progress_json(const JobProgress& progress) {
-  std::string out = "{\"stage\":" + quoted_or_null(progress.stage);
+  std::string out = "{\"stage\":" + text_or_null(progress.stage);
   out += ",\"step\":" + std::to_string(progress.step);
   out += ",\"steps\":" + std::to_string(progress.steps);
   out += ",\"fraction\":" + number(progress.fraction);
@@ -73,8 +73,8 @@ std::string results_json(const JobSnapshot& job, const std::string& url) {
   for (size_t i = 0; i < job.results.size(); ++i) {
     const ResultInfo& result = job.results[i];
     if (i > 0) out += ',';
-    out += "{\"url\":" + quoted(url + "/results/" + std::to_string(i));
-    out += ",\"media_type\":" + quoted(result.media_type);
+    out += "{\"url\":" + json_text(url + "/results/" + std::to_string(i));
+    out += ",\"media_type\":" + json_text(result.media_type);
     out += ",\"bytes\":" + std::to_string(result.bytes);
     out += ",\"width\":" + std::to_string(result.width_px);
     out += ",\"height\":" + std::to_string(result.height_px) + "}";
@@ -84,8 +84,8 @@ std::string results_json(const JobSnapshot& job, const std::string& url) {
 
 std::string error_json(const std::optional<JobError>& error) {
   if (!error) return "null";
-  return "{\"kind\":" + quoted(to_string(error->kind)) + ",\"message\":" + quoted(error->message) +
-         "}";
+  return "{\"kind\":" + json_text(to_string(error->kind)) +
+         ",\"message\":" + json_text(error->message) + "}";
 }
 
 }  // namespace
@@ -111,16 +111,16 @@ std::string job_json(const JobSnapshot& job) {
   const auto add = [&out](const char* name, const std::string& value) {
     out.append(",\"").append(name).append("\":").append(value);
   };
-  add("state", quoted(to_string(job.state)));
+  add("state", json_text(to_string(job.state)));
   add("revision", std::to_string(job.revision));
   add("request", request_json(job, url));
-  add("created", quoted(time_text(job.created)));
+  add("created", json_text(time_text(job.created)));
   add("started", time_or_null(job.started));
   add("finished", time_or_null(job.finished));
   add("deadline", time_or_null(job.deadline));
   add("results_expire", time_or_null(job.results_expire));
   add("attempts", std::to_string(job.attempts));
-  add("worker", quoted_or_null(job.worker));
+  add("worker", text_or_null(job.worker));
   add("position", queued ? std::to_string(job.position) : "null");
   add("seconds_to_start", queued && job.seconds_to_start ? number(*job.seconds_to_start) : "null");
   add("progress", progress_json(job.progress));

@@ -93,7 +93,13 @@ ServeApp::ServeApp(const ServeConfig& config, const ServerOptions& options,
                    Log& log)
     : impl_(std::make_unique<Impl>(config, options, catalogue, std::move(workers), log)) {}
 
-ServeApp::~ServeApp() { impl_->services.closing = true; }
+ServeApp::~ServeApp() {
+  // Nothing may call back into what goes.
+  impl_->services.closing = true;
+  impl_->dispatcher.set_draining(true);
+  impl_->runtime.drain(std::chrono::milliseconds(0));
+  impl_->server.reset();
+}
 
 std::string ServeApp::url() const { return impl_->server->url(); }
 JobRuntime& ServeApp::runtime() { return impl_->runtime; }

@@ -39,6 +39,7 @@ class JobQueue {
   bool remove(const JobId& id);
 
   size_t size() const { return jobs_.size(); }
+  bool empty() const { return jobs_.empty(); }
   size_t size_of_owner(const std::string& owner) const;
   /// Queued jobs of this priority or a higher one.
   size_t size_from_priority(int priority) const;

@@ -89,7 +89,12 @@ JobRuntime::Impl::Impl(const RuntimeOptions& given,
   next_seq = store->first_free_seq();
   slots.resize(workers.size());
   subscriptions = std::make_unique<Subscriptions>([this](const JobId& id) { return find(id); });
-  recover();
+  try {
+    recover();
+  } catch (...) {
+    store.reset();  // its last answers need what is destroyed before it
+    throw;
+  }
   housekeeper = std::thread([this] { housekeep(); });
   for (size_t i = 0; i < workers.size(); ++i) workers[i]->start(events_of(i));
   for (size_t i = 0; i < workers.size(); ++i) on_change(i);
@@ -326,6 +331,8 @@ void JobRuntime::Impl::finish(LiveJob& job, JobState state, std::optional<JobErr
     blobs.push_back(std::move(blob));
   }
   if (record->stored_bytes > 0) record->results_expire = *record->finished + options.results_ttl;
+  ++ending_jobs;
+  ending_bytes += record->stored_bytes;
   const bool remove_too = job.removed;
   store->finish(record, std::move(blobs),
                 [this, record](const Error* problem) { finished(record, problem); });
@@ -336,11 +343,15 @@ void JobRuntime::Impl::finish(LiveJob& job, JobState state, std::optional<JobErr
 void JobRuntime::Impl::finished(SharedRecord record, const Error* error) {
   std::vector<std::function<void()>> on_end;
   SharedSnapshot last;
+  bool may_begin = false;
   {
     const std::lock_guard lock(mutex);
     const auto found = live.find(record->id);
     if (found == live.end()) return;
     LiveJob& job = found->second;
+    --ending_jobs;
+    ending_bytes -= record->stored_bytes;
+    may_begin = !queue.empty();
     if (error != nullptr && record->state == JobState::kSucceeded) {
       // What came of it does not fit into the store; that, at least, may.
       job.record.revision = record->revision;
@@ -366,6 +377,7 @@ void JobRuntime::Impl::finished(SharedRecord record, const Error* error) {
   }
   subscriptions->changed(record->id, last);
   for (const auto& call : on_end) call();
+  if (may_begin) dispatch();
 }
 
 /// The caller holds the mutex; the worker hears of it from the housekeeper.

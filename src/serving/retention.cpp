@@ -9,6 +9,7 @@ namespace {
 constexpr size_t kBatch = 64;
 /// A job without results is remembered this many times as long as its results.
 constexpr int kRecordLives = 7;
+constexpr auto kLookPause = std::chrono::seconds(30);
 
 void subtract(std::atomic<uint64_t>& total, uint64_t bytes) {
   uint64_t before = total.load();
@@ -59,6 +60,9 @@ void Retention::drop_blobs(WallClock::time_point now) {
 }
 
 void Retention::remove_old(WallClock::time_point now) {
+  // Their age is looked at now and then; only their number is urgent.
+  if (final_jobs_ <= limits_.max_finished && now < next_look_) return;
+  next_look_ = now + kLookPause;
   const WallClock::time_point oldest = now - kRecordLives * limits_.ttl;
   for (;;) {
     const size_t jobs = final_jobs_;

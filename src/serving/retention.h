@@ -37,6 +37,7 @@ class Retention {
   JobStore& store_;
   const Limits limits_;
   std::function<void(const JobId&)> gone_;
+  WallClock::time_point next_look_{};
   std::atomic<uint64_t> stored_bytes_{0};
   std::atomic<size_t> final_jobs_{0};
 };

@@ -13,6 +13,9 @@ using Steady = std::chrono::steady_clock;
 /// Of one job. Beyond it nothing more is saved, and a next attempt begins where it was full.
 constexpr uint64_t kMaxSavedBytes = uint64_t{1} << 30;
 constexpr size_t kMaxSavedCount = 65'000;
+/// See JobRuntime::Impl::ending_jobs.
+constexpr size_t kMaxEndingJobs = 2000;
+constexpr uint64_t kMaxEndingBytes = uint64_t{256} << 20;
 
 double seconds_since(SteadyTime time) {
   return std::chrono::duration<double>(Steady::now() - time).count();
@@ -47,6 +50,7 @@ void JobRuntime::Impl::dispatch() {
 std::optional<JobRuntime::Impl::Start> JobRuntime::Impl::next_start() {
   const std::optional<JobId> id = queue.front();
   if (!id || draining || stopped || !store->healthy()) return {};
+  if (ending_jobs > kMaxEndingJobs || ending_bytes > kMaxEndingBytes) return {};
   std::vector<WorkerLoad> loads;
   loads.reserve(slots.size());
   for (const WorkerSlot& slot : slots) {
@@ -77,7 +81,7 @@ std::optional<JobRuntime::Impl::Start> JobRuntime::Impl::next_start() {
   job.progress.seconds_left.reset();
   change(job);
   store->mark_started(std::make_shared<JobRecord>(record));
-  Start start{*id, record.attempts, *worker, false, job.steps_saved > 0, {}};
+  Start start{*id, record.seq, record.attempts, *worker, false, job.steps_saved > 0, {}};
   start.load_inputs = job.inputs.size() != record.inputs;
   start.assignment.id = *id;
   start.assignment.attempt = record.attempts;
@@ -94,9 +98,8 @@ void JobRuntime::Impl::begin(Start start) {
   tasks.push_back([this, start = std::move(start)]() mutable {
     try {
       store->flush();  // steps of the last attempt may still be on their way
-      const JobRecord record = find_record(start.id).value_or(JobRecord{});
-      if (start.load_inputs) start.assignment.inputs = store->inputs(record.seq);
-      if (start.load_steps) start.assignment.saved_steps = store->saved_steps(record.seq);
+      if (start.load_inputs) start.assignment.inputs = store->inputs(start.seq);
+      if (start.load_steps) start.assignment.saved_steps = store->saved_steps(start.seq);
     } catch (const Error& error) {
       return on_failure(start.worker, start.id, {error.kind(), error.what()});
     }

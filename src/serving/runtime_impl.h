@@ -41,6 +41,10 @@ struct LiveJob {
   /// Kept from submission until the first run, while there are not too many; else read again.
   std::vector<SharedBlob> inputs;
   uint64_t held_bytes = 0;
+  /// Ends on their way to disk: beyond a limit nothing begins, so that a slow disk slows the jobs
+  /// down and does not fill the memory.
+  size_t ending_jobs = 0;
+  uint64_t ending_bytes = 0;
   size_t steps_saved = 0;
   uint64_t steps_bytes = 0;
   SteadyTime run_began, stage_began;
@@ -74,6 +78,7 @@ struct JobRuntime::Impl {
   // runtime_dispatch.cpp: placing jobs and what workers tell.
   struct Start {
     JobId id;
+    int64_t seq;
     int attempt;
     size_t worker;
     bool load_inputs, load_steps;
@@ -120,6 +125,10 @@ struct JobRuntime::Impl {
   std::set<std::pair<WallClock::time_point, JobId>> deadlines;
   int64_t next_seq = 1;
   uint64_t held_bytes = 0;
+  /// Ends on their way to disk: beyond a limit nothing begins, so that a slow disk slows the jobs
+  /// down and does not fill the memory.
+  size_t ending_jobs = 0;
+  uint64_t ending_bytes = 0;
   bool draining = false;
   bool stopped = false;  ///< workers' events are ignored
 

@@ -121,7 +121,7 @@ std::optional<JobRecord> JobRuntime::Impl::find_record(const JobId& id) {
     const std::lock_guard lock(mutex);
     const auto found = live.find(id);
     if (found != live.end()) {
-      if (!found->second.accepted && found->second.record.state == JobState::kQueued) return {};
+      if (!found->second.accepted || found->second.removed) return {};
       return found->second.record;
     }
   }

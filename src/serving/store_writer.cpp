@@ -324,10 +324,14 @@ void JobStore::Writer::vacuum() {
     return queue_.empty() && !stopping_;
   };
   try {
+    bool shrunk = false;
     while (freed_ && idle()) {
       freed_ = database_.number("PRAGMA freelist_count") > kKeptFreePages;
       if (freed_) database_.run(kVacuum);
+      shrunk |= freed_;
     }
+    // The file itself is cut where the log goes into it.
+    if (shrunk && !freed_) database_.run("PRAGMA wal_checkpoint(PASSIVE)");
   } catch (const Error&) {
     freed_ = false;  // free pages are used again anyway
   }

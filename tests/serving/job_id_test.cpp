@@ -20,9 +20,8 @@ TEST(JobId, IsAUuidOfVersionSevenWithTheTimeInFront) {
   EXPECT_NE(std::string("89ab").find(text[19]), std::string::npos);
   uint64_t ms = 0;
   for (int i = 0; i < 6; ++i) ms = ms << 8 | id.bytes()[i];
-  const auto now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
-                          before.time_since_epoch())
-                          .count();
+  const auto now_ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(before.time_since_epoch()).count();
   EXPECT_NEAR(static_cast<double>(ms), static_cast<double>(now_ms), 5000);
 }
 

@@ -1,7 +1,6 @@
 #include "serving/job_store.h"
 
 #include <gtest/gtest.h>
-#include <sqlite3.h>
 #include <sys/resource.h>
 
 #include <atomic>
@@ -288,8 +287,8 @@ TEST_F(JobStoreTest, RetentionGoesByTimeBudgetAndNumber) {
   retention.sweep(jobs[0]->created);
   // Three over the budget lose their pictures, the oldest first; two of them are one job too many.
   EXPECT_EQ(retention.stored_bytes(), 7000u);
-  EXPECT_EQ(gone, (std::vector<JobId>{jobs[0]->id, jobs[1]->id, jobs[2]->id, jobs[0]->id,
-                                      jobs[1]->id}));
+  EXPECT_EQ(gone,
+            (std::vector<JobId>{jobs[0]->id, jobs[1]->id, jobs[2]->id, jobs[0]->id, jobs[1]->id}));
   EXPECT_FALSE(store.find(jobs[1]->id));
   EXPECT_TRUE(store.find(jobs[2]->id)->results.empty());
   EXPECT_TRUE(store.result(4, 0));

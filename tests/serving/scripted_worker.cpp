@@ -64,8 +64,9 @@ class Script {
     const bool dies = what == "die_at";
     if (dies) b = 2;
     const int steps = dies ? 8 : a, fatal = dies && job.attempt == 1 ? a : -1;
-    std::thread([this, job = std::move(job), steps, b, fatal] { draw(job, steps, b, fatal); })
-        .detach();
+    std::thread([this, job = std::move(job), steps, b, fatal] {
+      draw(job, steps, b, fatal);
+    }).detach();
   }
 
  private:
