@@ -127,6 +127,12 @@ void add_upscale_command(CLI::App& app, std::function<void()>& run) {
       },
       "How far tiles look beyond their edge (default: 32)", "PX");
   add_parsed(
+      *command, "--scale",
+      [flags](const std::string& text) {
+        flags->upscale.scale = parse_number("--scale", text, 1, 8);
+      },
+      "Times the picture's size, 1..8 (default: the network's own)", "X");
+  add_parsed(
       *command, "--threads",
       [flags](const std::string& text) {
         flags->engine.threads = parse_int("--threads", text, 0, kMaxThreads);

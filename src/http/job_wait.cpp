@@ -8,15 +8,15 @@ namespace {
 class JobWait : public std::enable_shared_from_this<JobWait> {
  public:
   JobWait(DialectServices& services, JobWatcher watcher)
-      : services_(services), watcher_(std::move(watcher)) {}
+      : services_(services), tasks_(services.tasks), watcher_(std::move(watcher)) {}
 
   void begin(JobSpec spec, const Reply& reply) {
     // The reply's owner keeps this alive through the callback until the answer is written.
     reply.on_close(
-        [self = shared_from_this()] { self->services_.tasks.post([self] { self->abandon(); }); });
+        [self = shared_from_this()] { self->tasks_.post([self] { self->abandon(); }); });
     services_.context.runtime->submit(
         std::move(spec), [self = shared_from_this()](std::variant<Submission, Error> outcome) {
-          self->services_.tasks.post(
+          self->tasks_.post(
               [self, outcome = std::move(outcome)] { self->submitted(outcome); });
         });
   }
@@ -54,7 +54,7 @@ class JobWait : public std::enable_shared_from_this<JobWait> {
       latest_ = std::move(job);
       if (is_waiting) return;
     }
-    services_.tasks.post([self = shared_from_this()] { self->look(); });
+    tasks_.post([self = shared_from_this()] { self->look(); });
   }
 
   void look() {
@@ -99,6 +99,7 @@ class JobWait : public std::enable_shared_from_this<JobWait> {
   }
 
   DialectServices& services_;
+  TaskQueue& tasks_;  ///< also when the services are gone: the runtime may call back until its end
   std::mutex mutex_;  ///< of all below but latest_; held while the watcher runs
   JobWatcher watcher_;
   Submission submission_;

@@ -65,13 +65,18 @@ struct ServeApp::Impl {
     add_openapi_route(router);
     server = std::make_unique<HttpServer>(options, dispatcher);
   }
+  /// Answers end before what they are made of. The runtime's last callbacks find a stopped queue.
+  ~Impl() {
+    server.reset();
+    tasks.stop();
+  }
 
   const ServeConfig config;
   Log& log;
   ApiKeys keys;
+  TaskQueue tasks;
   JobRuntime runtime;
   JobEvents events;
-  TaskQueue tasks;
   DialectServices services;
   HttpMetrics metrics;
   Router router;

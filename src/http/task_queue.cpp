@@ -6,18 +6,22 @@ TaskQueue::TaskQueue(int threads) {
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
 }
 
-TaskQueue::~TaskQueue() {
+TaskQueue::~TaskQueue() { stop(); }
+
+void TaskQueue::stop() {
   {
     const std::lock_guard lock(mutex_);
     ending_ = true;
   }
   changed_.notify_all();
   for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
 }
 
 void TaskQueue::post(std::function<void()> task) {
   {
     const std::lock_guard lock(mutex_);
+    if (ending_) return;
     tasks_.push_back(std::move(task));
   }
   changed_.notify_one();

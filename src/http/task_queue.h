@@ -14,8 +14,10 @@ namespace tintype::http {
 class TaskQueue {
  public:
   explicit TaskQueue(int threads = 2);
-  /// Runs what waits, then ends the threads.
-  ~TaskQueue();
+  ~TaskQueue();  ///< stops
+
+  /// Runs what waits and ends the threads; what is posted later is dropped.
+  void stop();
 
   /// Behind what waits. Tasks must not throw.
   void post(std::function<void()> task);

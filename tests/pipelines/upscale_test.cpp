@@ -5,6 +5,7 @@
 
 #include "base/expect_error.h"
 #include "base/temporary_folder.h"
+#include "image/resize.h"
 #include "models/fixture_files.h"
 #include "models/upscaler.h"
 #include "ops/ops.h"
@@ -144,6 +145,21 @@ TEST(Upscale, OtherFilesAreRefusedByName) {
   const TemporaryFolder folder;
   const auto pickled = folder.write("old.pth", "PK\x03\x04 archive/data.pkl and more of it");
   expect_error(ErrorKind::kUnsupported, {"old.pth"}, [&] { load_upscaler(pickled, Device::kCpu); });
+}
+
+TEST(Upscale, AnotherScaleIsTheNetworksResultResized) {
+  const Case c = load_case("x4");
+  const Image own = upscale(*c.network, Device::kCpu, c.picture, {}, {});
+  const Image twice = upscale(*c.network, Device::kCpu, c.picture, {.scale = 2}, {});
+  EXPECT_EQ(twice.width_px, 2 * c.picture.width_px);
+  EXPECT_EQ(twice.height_px, 2 * c.picture.height_px);
+  EXPECT_EQ(twice.rgb, fit_image(std::make_shared<const Image>(own), twice.width_px,
+                                 twice.height_px, ResizeMode::kFit)
+                           ->rgb);
+  EXPECT_EQ(upscale(*c.network, Device::kCpu, c.picture, {.scale = 4}, {}).rgb, own.rgb);
+  for (const double scale : {0.5, 8.5, -1.0})
+    expect_error(ErrorKind::kInvalidArgument, {"[scale]"},
+                 [&] { upscale(*c.network, Device::kCpu, c.picture, {.scale = scale}, {}); });
 }
 
 }  // namespace
