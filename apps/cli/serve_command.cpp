@@ -113,7 +113,7 @@ void serve(const ServeFlags& flags) {
     return;
   }
   http::check_config(config);
-  const StopSignal stop;
+  const auto stop = std::make_shared<const StopSignal>();
   const std::unique_ptr<http::Log> log = http::make_log(config);
   const Catalogue catalogue(http::catalogue_options(config));
   for (const std::string& skipped : catalogue.skipped())
@@ -122,17 +122,13 @@ void serve(const ServeFlags& flags) {
   log->info("serving", {{"url", app.url()}, {"version", version()}});
   std::printf("Tintype serves %s\n", app.url().c_str());
   std::fflush(stdout);
-  stop.wait();
+  stop->wait();
   // Whoever asks twice does not want to wait: jobs are on disk and go on at the next start.
-  std::thread([&stop] {
-    stop.wait();
+  std::thread([stop] {
+    stop->wait();
     ::_exit(kSuccess);
   }).detach();
   app.drain();
-  // The detached thread reads the signals' descriptor: nothing of this function may go before the
-  // process does.
-  std::fflush(nullptr);
-  ::_exit(kSuccess);
 }
 
 void add_settings(CLI::App& command, const std::shared_ptr<ServeFlags>& flags) {

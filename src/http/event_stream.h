@@ -24,7 +24,7 @@ class EventStream {
  public:
   /// Events not yet written; further ones close the stream, since what is sent with send() may not
   /// be lost.
-  static constexpr size_t kMaxPending = 256;
+  static constexpr size_t kMaxPending = 1024;
   static constexpr size_t kMaxPendingBytes = size_t{64} << 20;
 
   /// Behind everything that waits.

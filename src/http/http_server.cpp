@@ -24,7 +24,7 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 /// How often deadlines are looked at: timeouts are that much late at worst.
-constexpr std::chrono::milliseconds kTick{100};
+constexpr std::chrono::milliseconds kTick{250};
 
 asio::ip::address parse_address(const std::string& text) {
   error_code error;
