@@ -218,7 +218,7 @@ std::shared_ptr<const Adapter> Adapter::match(const AdapterFile& file,
     const AdapterTarget& target = match.names->target();
     const WeightSlot& slot = match.names->slot(match.slot);
     if (!adapter->part(target.component)) adapter->parts_.push_back({target.component, {}});
-    const auto delta = pack_layer(match.layer->tensors, slot.shape, device,
+    const auto delta = pack_layer(match.layer->tensors, slot.shape, slot.format, device,
                                   [&] { return weight_of(target, slot, file.origin); });
     adapter->bytes_ += delta->bytes();
     for (Part& part : adapter->parts_)

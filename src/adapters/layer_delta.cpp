@@ -165,7 +165,15 @@ Shape down_shape(int64_t rank, const Shape& slot) {
   return slot.rank() == 4 ? slot.with(0, rank) : Shape{rank, slot[1]};
 }
 
-void pack_hada(const LayerTensors& l, const Shape& slot, Device device, nn::LayerDelta& delta) {
+/// Where a change is multiplied, and in what the layer is: the first product of the change rounds
+/// its inputs as the layer does, so that rounding them once serves both.
+struct Place {
+  Device device;
+  WeightFormat format;
+};
+
+void pack_hada(const LayerTensors& l, const Shape& slot, const Place& place,
+               nn::LayerDelta& delta) {
   const Matrix a1 = matrix(l[T::kHadaW1A]), b1 = matrix(l[T::kHadaW1B]);
   const Matrix a2 = matrix(l[T::kHadaW2A]), b2 = matrix(l[T::kHadaW2B]);
   Matrix up = zeros(a1.rows, b1.rows * b2.rows), down = zeros(b1.rows * b2.rows, b1.columns);
@@ -175,10 +183,11 @@ void pack_hada(const LayerTensors& l, const Shape& slot, Device device, nn::Laye
       for (int64_t n = 0; n < a1.rows; ++n) up.at(n, r) = a1.at(n, i) * a2.at(n, j);
       for (int64_t k = 0; k < b1.columns; ++k) down.at(r, k) = b1.at(i, k) * b2.at(j, k);
     }
-  delta.up = ops::pack(tensor_of(up, Shape{up.rows, up.columns}), device);
-  delta.down = ops::pack(tensor_of(down, down_shape(down.rows, slot)), device);
+  delta.up = ops::pack(tensor_of(up, Shape{up.rows, up.columns}), place.device);
+  delta.down = ops::pack(tensor_of(down, down_shape(down.rows, slot)), place.device, place.format);
 }
 
+/// Its first product takes runs of channels, which rows in 8 bits cannot be cut into.
 void pack_kron(const LayerTensors& l, Device device, nn::LayerDelta& delta) {
   const Matrix first = lokr_first(l), a = matrix(l[T::kLokrW2A]);
   Matrix up = zeros(first.rows * a.rows, first.columns * a.columns);
@@ -190,16 +199,15 @@ void pack_kron(const LayerTensors& l, Device device, nn::LayerDelta& delta) {
   delta.up = ops::pack(tensor_of(up, Shape{up.rows, up.columns}), device);
 }
 
-void pack_low_rank(const LayerTensors& l, const Shape& slot, Device device, nn::LayerDelta& delta) {
+void pack_low_rank(const LayerTensors& l, const Shape& slot, const Place& place,
+                   nn::LayerDelta& delta) {
   const Tensor &down = l[T::kDown], &up = l[T::kUp];
   const int64_t rank = up.dim(1);
-  delta.up = ops::pack(up.reshape(Shape{slot[0], rank}), device);
-  if (l.has(T::kMid)) {
-    delta.mid = ops::pack(l[T::kMid], device);
-    delta.down = ops::pack(down.reshape(Shape{down.dim(0), slot[1], 1, 1}), device);
-  } else {
-    delta.down = ops::pack(down.reshape(down_shape(rank, slot)), device);
-  }
+  delta.up = ops::pack(up.reshape(Shape{slot[0], rank}), place.device);
+  const bool mid = l.has(T::kMid);
+  if (mid) delta.mid = ops::pack(l[T::kMid], place.device);
+  const Shape shape = mid ? Shape{down.dim(0), slot[1], 1, 1} : down_shape(rank, slot);
+  delta.down = ops::pack(down.reshape(shape), place.device, place.format);
 }
 
 double dot(std::span<const float> a, std::span<const float> b) {
@@ -377,11 +385,15 @@ size_t layer_bytes(const LayerTensors& l, const Shape& slot) {
       elements = padded(slot[0]) * rank + padded(rank) * columns_of(slot);
       break;
   }
-  return static_cast<size_t>(elements) * element;
+  // 8 bits take no more than a half-width element, but for sums of each tap and column, scales and
+  // filled-up quads.
+  const int64_t columns = (form_of(l, slot) == Form::kWhole ? slot[0] : rank) + 31;
+  return static_cast<size_t>(elements) * element +
+         static_cast<size_t>(columns * (8 * taps_of(slot) + 4));
 }
 
 std::shared_ptr<const nn::LayerDelta> pack_layer(const LayerTensors& l, const Shape& slot,
-                                                 Device device,
+                                                 WeightFormat format, Device device,
                                                  const std::function<Tensor()>& weight) {
   auto delta = std::make_shared<nn::LayerDelta>();
   const int64_t rank = layer_rank(l);
@@ -392,16 +404,16 @@ std::shared_ptr<const nn::LayerDelta> pack_layer(const LayerTensors& l, const Sh
     delta->scale = static_cast<float>(*l.alpha / static_cast<double>(rank));
   switch (form_of(l, slot)) {
     case Form::kLowRank:
-      pack_low_rank(l, slot, device, *delta);
+      pack_low_rank(l, slot, {device, format}, *delta);
       break;
     case Form::kHadaRank:
-      pack_hada(l, slot, device, *delta);
+      pack_hada(l, slot, {device, format}, *delta);
       break;
     case Form::kKronRank:
       pack_kron(l, device, *delta);
       break;
     case Form::kWhole:
-      delta->down = ops::pack(narrow(whole_change(l, slot), slot), device);
+      delta->down = ops::pack(narrow(whole_change(l, slot), slot), device, format);
       break;
   }
   if (is_dora(l)) delta->magnitude = magnitude_of(l, weight());

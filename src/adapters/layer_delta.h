@@ -36,10 +36,10 @@ int64_t layer_rank(const LayerTensors& layer);  ///< 0: no rank
 /// Bytes of the packed form, at most; known before anything is computed.
 size_t layer_bytes(const LayerTensors& layer, const Shape& slot);
 
-/// The packed form on `device`. `weight` reads the layer's own weight, which only DoRA needs.
-/// Call it for layers without fault.
+/// The packed form on `device`, beside a weight of `format`. `weight` reads the layer's own weight,
+/// which only DoRA needs. Call it for layers without fault.
 std::shared_ptr<const nn::LayerDelta> pack_layer(const LayerTensors& layer, const Shape& slot,
-                                                 Device device,
+                                                 WeightFormat format, Device device,
                                                  const std::function<Tensor()>& weight);
 
 }  // namespace tintype

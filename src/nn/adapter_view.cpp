@@ -47,6 +47,13 @@ AppliedDelta apply(std::shared_ptr<const LayerDelta> delta, float weight) {
   return applied;
 }
 
+WeightFormat joint_format(std::span<const AppliedDelta> deltas, const PackedWeight& weight) {
+  const bool joint = std::ranges::all_of(deltas, [&](const AppliedDelta& applied) {
+    return applied.delta->down->format() == weight.format();
+  });
+  return joint ? weight.format() : WeightFormat::kStored;
+}
+
 AdapterView::AdapterView(std::vector<Entry> entries) {
   std::stable_sort(entries.begin(), entries.end(),
                    [](const Entry& a, const Entry& b) { return a.slot < b.slot; });

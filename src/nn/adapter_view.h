@@ -28,6 +28,7 @@ struct MagnitudeChange {
 /// A change D of one layer's weight, as products: D x = scale * up(mid(down(x))).
 struct LayerDelta {
   /// [R,I/blocks], or [R,I,kh,kw] of a convolution; without `up` it is the whole change [N,...].
+  /// In 8 bits beside a layer in 8 bits, whose rounded inputs it then shares.
   std::unique_ptr<PackedWeight> down;
   std::unique_ptr<PackedWeight> mid;  ///< [R',R,kh,kw] behind a 1x1 `down`; null: none
   std::unique_ptr<PackedWeight> up;   ///< [N,R]
@@ -49,6 +50,10 @@ struct AppliedDelta {
 
 /// Of a delta at a request's weight.
 AppliedDelta apply(std::shared_ptr<const LayerDelta> delta, float weight);
+
+/// What the input of a layer is best made for: what its weight and every delta multiply in, where
+/// that is the same.
+WeightFormat joint_format(std::span<const AppliedDelta> deltas, const PackedWeight& weight);
 
 class AdapterView {
  public:
