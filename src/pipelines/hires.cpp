@@ -128,7 +128,7 @@ std::vector<TextToImageResult> hires_images(const DiffusionModel& model,
                                             const PictureUpscaler& network,
                                             const RunContext& context,
                                             const DiffusionModel* refiner, const DecodeBands& bands,
-                                            const AdapterSet& adapters) {
+                                            const PictureAdapters& adapters) {
   const TextToImageSettings& to = settings.second;
   const bool as_latents = enlarges_latents(to.hires_method);
   Stopwatch first_pass;
@@ -140,7 +140,7 @@ std::vector<TextToImageResult> hires_images(const DiffusionModel& model,
 
   std::vector<TextToImageResult> results;
   for (int i = 0; i < to.batch_size; ++i) {
-    DiffusionRun second(model, settings_of_picture(to, i), context, refiner, adapters);
+    DiffusionRun second(model, settings_of_picture(to, i), context, refiner, adapters.of(i));
     const Shape shape = second.latent_shape();
     Tensor start;
     if (as_latents) {

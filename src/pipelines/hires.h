@@ -28,7 +28,7 @@ using PictureUpscaler = std::function<Image(const Image&)>;
 std::vector<TextToImageResult> hires_images(
     const DiffusionModel& model, const HiresSettings& settings, const PictureUpscaler& network,
     const RunContext& context, const DiffusionModel* refiner = nullptr,
-    const DecodeBands& bands = {}, const AdapterSet& adapters = {});
+    const DecodeBands& bands = {}, const PictureAdapters& adapters = {});
 
 enum class LatentFilter { kBilinear, kBicubic };
 /// Latents [1,h,w,C] on the host in another size, not antialiased. source  PyTorch's
