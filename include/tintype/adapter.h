@@ -23,12 +23,6 @@ struct AdapterUse {
   std::optional<float> text_weight = {};
 };
 
-/// The adapters that a model keeps, and what asking for them did so far.
-struct AdapterCounters {
-  uint64_t hits = 0, misses = 0, evictions = 0;
-  uint64_t resident = 0, resident_bytes = 0, budget_bytes = 0;
-};
-
 /// What an adapter turned out to be.
 struct AdapterInfo {
   std::string name;

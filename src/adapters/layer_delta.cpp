@@ -32,14 +32,19 @@ Matrix matrix(const Tensor& x) {
   return {rows, rows ? x.numel() / rows : 0, {values.begin(), values.end()}};
 }
 
+Tensor tensor_of(const Matrix& m, const Shape& shape) {
+  return host_tensor(shape, std::span<const float>(m.values));
+}
+
+/// As a product of tensors: of a whole model's layers it is minutes by hand.
 Matrix product(const Matrix& a, const Matrix& b) {
-  Matrix out = zeros(a.rows, b.columns);
-  for (int64_t i = 0; i < a.rows; ++i)
-    for (int64_t k = 0; k < a.columns; ++k) {
-      const float factor = a.at(i, k);
-      for (int64_t j = 0; j < b.columns; ++j) out.at(i, j) += factor * b.at(k, j);
-    }
-  return out;
+  if (a.values.empty() || b.values.empty()) return zeros(a.rows, b.columns);
+  Matrix turned = zeros(b.columns, b.rows);
+  for (int64_t k = 0; k < b.rows; ++k)
+    for (int64_t j = 0; j < b.columns; ++j) turned.at(j, k) = b.at(k, j);
+  const auto packed =
+      ops::pack(tensor_of(turned, Shape{turned.rows, turned.columns}), Device::kCpu);
+  return matrix(ops::linear(tensor_of(a, Shape{a.rows, a.columns}), *packed));
 }
 
 int64_t columns_of(const Shape& slot) { return slot.numel() / std::max<int64_t>(slot[0], 1); }
@@ -147,10 +152,6 @@ Form form_of(const LayerTensors& l, const Shape& slot) {
   return Form::kWhole;
 }
 
-Tensor tensor_of(const Matrix& m, const Shape& shape) {
-  return host_tensor(shape, std::span<const float>(m.values));
-}
-
 /// A change as large as the weight takes as much memory: in f16 where its numbers fit.
 Tensor narrow(const Matrix& m, const Shape& shape) {
   constexpr float kMost = 60000;
@@ -253,6 +254,14 @@ nn::MagnitudeChange magnitude_of(const LayerTensors& l, const Tensor& weight) {
     m.change_squares.push_back(change);
   }
   return m;
+}
+
+/// What the formulas of the kinds leave out. A change without a rank is as it is; alpha says
+/// nothing about it.
+float scale_of(const LayerTensors& l) {
+  if (l.scale) return static_cast<float>(*l.scale);
+  const int64_t rank = layer_rank(l);
+  return l.alpha && rank > 0 ? static_cast<float>(*l.alpha / static_cast<double>(rank)) : 1.0f;
 }
 
 std::string lora_fault(const LayerTensors& l, const Shape& slot) {
@@ -396,12 +405,7 @@ std::shared_ptr<const nn::LayerDelta> pack_layer(const LayerTensors& l, const Sh
                                                  WeightFormat format, Device device,
                                                  const std::function<Tensor()>& weight) {
   auto delta = std::make_shared<nn::LayerDelta>();
-  const int64_t rank = layer_rank(l);
-  // A change without a rank is as it is; alpha says nothing about it.
-  if (l.scale)
-    delta->scale = static_cast<float>(*l.scale);
-  else if (l.alpha && rank > 0)
-    delta->scale = static_cast<float>(*l.alpha / static_cast<double>(rank));
+  delta->scale = scale_of(l);
   switch (form_of(l, slot)) {
     case Form::kLowRank:
       pack_low_rank(l, slot, {device, format}, *delta);
@@ -418,6 +422,30 @@ std::shared_ptr<const nn::LayerDelta> pack_layer(const LayerTensors& l, const Sh
   }
   if (is_dora(l)) delta->magnitude = magnitude_of(l, weight());
   return delta;
+}
+
+void add_change(const LayerTensors& l, float strength, const Tensor& weight, Tensor& sum) {
+  const Matrix change = whole_change(l, weight.shape());
+  const float scale = scale_of(l) * strength;
+  const auto columns = static_cast<size_t>(change.columns);
+  const std::span<const float> w = weight.span<float>();
+  const std::span<float> out = sum.mutable_span<float>();
+  const Tensor& given = l.has(T::kMagnitude) ? l[T::kMagnitude] : l[T::kDoraScale];
+  const std::vector<float> magnitude = is_dora(l) ? matrix(given).values : std::vector<float>();
+  for (size_t row = 0; row < static_cast<size_t>(change.rows); ++row) {
+    const size_t first = row * columns;
+    float gain = 1;
+    if (!magnitude.empty()) {
+      double square = 0;
+      for (size_t i = first; i < first + columns; ++i) {
+        const double value = w[i] + static_cast<double>(scale) * change.values[i];
+        square += value * value;
+      }
+      gain = square > 0 ? static_cast<float>(magnitude[row] / std::sqrt(square)) : 0;
+    }
+    for (size_t i = first; i < first + columns; ++i)
+      out[i] += (gain - 1) * w[i] + gain * scale * change.values[i];
+  }
 }
 
 }  // namespace tintype

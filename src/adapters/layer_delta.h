@@ -42,4 +42,9 @@ std::shared_ptr<const nn::LayerDelta> pack_layer(const LayerTensors& layer, cons
                                                  WeightFormat format, Device device,
                                                  const std::function<Tensor()>& weight);
 
+/// Adds to `sum` what the layer changes of `weight` at a request's `strength`: the numbers that the
+/// packed form adds to the layer's product. Call it for layers without fault.
+/// weight, sum  f32, the slot's shape, on the host; `sum` is written
+void add_change(const LayerTensors& layer, float strength, const Tensor& weight, Tensor& sum);
+
 }  // namespace tintype

@@ -66,6 +66,8 @@ class AdapterView {
   /// In the order given to the constructor; empty for most slots of most adapters.
   std::span<const AppliedDelta> at(int64_t slot) const;
   bool empty() const { return deltas_.empty(); }
+  /// All that have something added are below.
+  int64_t slots() const { return first_.empty() ? 0 : static_cast<int64_t>(first_.size()) - 1; }
   /// True when images of a batch differ in what is added to them.
   bool mixed() const { return mixed_; }
 
@@ -74,6 +76,10 @@ class AdapterView {
   std::vector<uint32_t> first_;       ///< of slot i; one more at the end
   bool mixed_ = false;
 };
+
+/// Of a batch whose image i has what `of_image[i]` adds to a whole batch; null: nothing. Null when
+/// all are.
+std::shared_ptr<const AdapterView> side_by_side(std::span<const AdapterView* const> of_image);
 
 /// The low-rank terms of one product, with all that they point to. Lives as long as the product.
 class LowRankTerms {
