@@ -3,6 +3,7 @@
 #include <cctype>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/arguments.h"
@@ -53,31 +54,47 @@ AdapterUse parse_adapter_use(const std::string& given) {
   return use;
 }
 
-void add_adapter_flags(CLI::App& command, TextToImageRequest& request) {
+namespace {
+
+void add_flags(CLI::App& command, std::vector<AdapterUse>& adapters, std::filesystem::path& folder,
+               const std::string& help) {
   command
       .add_option_function<std::vector<std::string>>(
           kFlag,
-          [&request](const std::vector<std::string>& all) {
-            for (const std::string& text : all) request.adapters.push_back(parse_adapter_use(text));
+          [&adapters](const std::vector<std::string>& all) {
+            for (const std::string& text : all) adapters.push_back(parse_adapter_use(text));
           },
-          "Adapter (LoRA, LoCon, LoHa, LoKr, DoRA) to add to the model, with its weight: a name in "
-          "--lora-dir, a .safetensors file or a PEFT folder; again for more. "
-          "<lora:NAME:WEIGHT> in the prompt does the same (default weight: 1)")
+          help)
       ->type_name("NAME_OR_FILE:WEIGHT")
       ->expected(1)
       ->take_all();
   add_parsed(
-      command, "--lora-dir", [&request](const std::string& text) { request.adapter_folder = text; },
+      command, "--lora-dir", [&folder](const std::string& text) { folder = text; },
       "Folder in which the names of adapters are looked up", "FOLDER");
 }
 
-OrderedJson adapter_counters_json(const AdapterCounters& c) {
-  return {{"hits", c.hits},
-          {"misses", c.misses},
-          {"evictions", c.evictions},
-          {"resident", c.resident},
-          {"resident_bytes", c.resident_bytes},
-          {"budget_bytes", c.budget_bytes}};
+}  // namespace
+
+void add_adapter_flags(CLI::App& command, TextToImageRequest& request) {
+  add_flags(command, request.adapters, request.adapter_folder,
+            "Adapter (LoRA, LoCon, LoHa, LoKr, DoRA) to add to the model, with its weight: a name "
+            "in --lora-dir, a .safetensors file or a PEFT folder; again for more. "
+            "<lora:NAME:WEIGHT> in the prompt does the same (default weight: 1)");
+}
+
+void add_merged_adapter_flags(CLI::App& command, LoadOptions& options) {
+  add_flags(command, options.merged_adapters, options.adapter_folder,
+            "Adapter (LoRA, LoCon, LoHa, LoKr, DoRA) to merge into the weights before they are "
+            "packed, with its weight: a name in --lora-dir, a .safetensors file or a PEFT folder; "
+            "again for more (default weight: 1)");
+}
+
+void merge_adapters(TextToImageRequest& request, LoadOptions& options) {
+  if (request.adapters.empty())
+    throw Error(ErrorKind::kInvalidArgument, "--merge",
+                "must have adapters to merge, named by " + std::string(kFlag) + ", got none");
+  options.merged_adapters = std::exchange(request.adapters, {});
+  options.adapter_folder = request.adapter_folder;
 }
 
 }  // namespace tintype::cli

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <sstream>
 #include <vector>
 
 #include "cli/format.h"
@@ -38,6 +39,17 @@ std::string table_text(const std::vector<Row>& rows) {
   return out;
 }
 
+/// As --lora takes them: the text encoders' weight, then the network's.
+std::string merged_text(const ModelInfo& info) {
+  if (info.merged_adapters.empty()) return {};
+  std::ostringstream text;
+  text << "  merged adapters ";
+  for (const AdapterSetting& one : info.merged_adapters)
+    text << " " << one.name << ":" << one.text_weight << ":" << one.weight;
+  text << "\n";
+  return text.str();
+}
+
 }  // namespace
 
 std::string inspect_text(const ModelInfo& info) {
@@ -62,12 +74,13 @@ std::string inspect_text(const ModelInfo& info) {
                                                    : ", single file of " + info.kind;
   const std::string note = info.note.empty() ? "" : "  " + info.note + "\n";
   return info.name + ": " + info.pipeline + kind + "\n" + note + table_text(rows) +
-         table_text(plan) + "  default size     " + std::to_string(info.default_width_px) + " x " +
-         std::to_string(info.default_height_px) + ", sides in multiples of " +
-         std::to_string(info.size_multiple_px) + "\n" + "  default sampler  " +
-         (info.default_sampler.empty() ? "none" : info.default_sampler) + ", " +
-         info.prediction_type + "\n" + "  memory           " + format_bytes(info.weight_bytes) +
-         " weights, " + format_bytes(info.peak_bytes) + " in all while drawing the default size";
+         table_text(plan) + merged_text(info) + "  default size     " +
+         std::to_string(info.default_width_px) + " x " + std::to_string(info.default_height_px) +
+         ", sides in multiples of " + std::to_string(info.size_multiple_px) + "\n" +
+         "  default sampler  " + (info.default_sampler.empty() ? "none" : info.default_sampler) +
+         ", " + info.prediction_type + "\n" + "  memory           " +
+         format_bytes(info.weight_bytes) + " weights, " + format_bytes(info.peak_bytes) +
+         " in all while drawing the default size";
 }
 
 OrderedJson inspect_json(const ModelInfo& info) {
@@ -98,6 +111,9 @@ OrderedJson inspect_json(const ModelInfo& info) {
   object["default_sampler"] = info.default_sampler;
   object["prediction_type"] = info.prediction_type;
   object["profile"] = info.profile;
+  for (const AdapterSetting& one : info.merged_adapters)
+    object["merged_adapters"].push_back(
+        {{"name", one.name}, {"weight", one.weight}, {"text_weight", one.text_weight}});
   object["weight_bytes"] = info.weight_bytes;
   object["peak_bytes"] = info.peak_bytes;
   return object;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "cli/adapter_flags.h"
 #include "cli/format.h"
 #include "cli/inspect_command.h"
 #include "cli/interrupt.h"
@@ -53,6 +54,7 @@ void add_pack_command(CLI::App& app, std::function<void()>& run) {
   command->add_option("-o,--output", flags->output, "File to write")->required()->type_name("FILE");
   add_load_flags(*command, flags->load);
   add_profile_flag(*command, flags->load);
+  add_merged_adapter_flags(*command, flags->load);
   command->add_flag("--json", flags->json, "Print one JSON object on stdout");
   command->footer(
       "\nThe file suits machines with the instruction set of this one; others refuse it and say "

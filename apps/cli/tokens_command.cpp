@@ -64,6 +64,14 @@ std::string tokens_text(const PromptDescription& description) {
               window_text(prompt.windows[w]);
     }
   }
+  for (const AdapterUse& use : description.adapters) {
+    const double own = shortest(use.weight),
+                 of_text = shortest(use.text_weight.value_or(use.weight));
+    char weights[80];
+    std::snprintf(weights, sizeof(weights), own == of_text ? "%g" : "%g, text encoders %g", own,
+                  of_text);
+    text += "adapter: " + one_line(use.name) + ", weight " + weights + "\n";
+  }
   for (const std::string& skipped : description.skipped_embeddings)
     text += "embedding left out: " + skipped + "\n";
   text.pop_back();
@@ -102,6 +110,11 @@ OrderedJson tokens_json(const PromptDescription& description) {
     }
     object["prompts"].push_back(entry);
   }
+  object["adapters"] = OrderedJson::array();
+  for (const AdapterUse& use : description.adapters)
+    object["adapters"].push_back({{"name", use.name},
+                                  {"weight", shortest(use.weight)},
+                                  {"text_weight", shortest(use.text_weight.value_or(use.weight))}});
   object["skipped_embeddings"] = description.skipped_embeddings;
   return object;
 }

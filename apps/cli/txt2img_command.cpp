@@ -78,7 +78,6 @@ struct Outcome {
   std::vector<std::string> files;
   std::vector<TextToImageResult> results;
   double load_s = 0, save_s = 0, total_s = 0;
-  AdapterCounters adapters;
   std::vector<CacheCounters> caches = {};
   std::string offload = {};
 };
@@ -109,8 +108,6 @@ OrderedJson outcome_json(const Outcome& outcome) {
   if (outcome.results.size() > 1)
     for (const TextToImageResult& result : outcome.results)
       object["pictures"].push_back(picture_json(result));
-  if (outcome.adapters.hits + outcome.adapters.misses > 0)
-    object["adapter_cache"] = adapter_counters_json(outcome.adapters);
   object["offload"] = outcome.offload;
   for (const CacheCounters& cache : outcome.caches)
     object["caches"][cache.name] = cache_json(cache);
@@ -205,10 +202,12 @@ LoadOptions refiner_load(const Txt2ImgOptions& options) {
 
 }  // namespace
 
-void run_drawing(Txt2ImgOptions options, const Draw& draw) {
+void run_drawing(Txt2ImgOptions options, const Draw& draw,
+                 const std::function<void(const Engine& engine)>& prepare) {
   const Clock::time_point start = Clock::now();
   if (!options.preset.empty())
     apply_preset(find_preset(options.preset), options.request, options.load);
+  if (options.merge) merge_adapters(options.request, options.load);
   const std::vector<TextToImageRequest> requests = requests_of(options);
   // Before the minutes of drawing, not after them.
   const size_t files =
@@ -228,6 +227,7 @@ void run_drawing(Txt2ImgOptions options, const Draw& draw) {
   const InterruptGuard guard(context);
 
   const Engine engine(options.engine);
+  if (prepare) prepare(engine);
   const auto model = engine.load(options.model, context, options.load);
   const auto refiner = options.refiner.empty()
                            ? nullptr
@@ -245,9 +245,9 @@ void run_drawing(Txt2ImgOptions options, const Draw& draw) {
   }
   if (!options.grid.empty()) save_grid(options, outcome);
   outcome.caches = engine.caches();
+  outcome.caches.push_back(model->adapter_cache());
   outcome.offload = model->info().offload;
   outcome.total_s = seconds_since(start);
-  outcome.adapters = model->adapter_counters();
   bar.clear();
   if (outcome.results.front().settings.prompt_truncated)
     std::fputs(
@@ -516,6 +516,9 @@ void add_drawing_flags(CLI::App& command, Txt2ImgOptions& options) {
   add_preset_flag(command, options.preset);
   add_picture_flags(command, options.request);
   add_adapter_flags(command, options.request);
+  command.add_flag("--merge", options.merge,
+                   "Merge the adapters of --lora into the weights as they are loaded, for runs "
+                   "that draw many pictures with them: no cost for each step, some for loading");
   add_effort_flags(command, options.request);
   add_conditioning_flags(command, options.request);
   add_refiner_flags(command, options);
@@ -526,16 +529,16 @@ void add_drawing_flags(CLI::App& command, Txt2ImgOptions& options) {
 namespace {
 
 void run_txt2img(const Txt2ImgOptions& options) {
-  std::optional<std::shared_ptr<const Upscaler>> upscaler;
-  run_drawing(options,
-              [&](const Engine& engine, const Model& model, const TextToImageRequest& request,
-                  const RunContext& context, const Model* refiner) {
-                if (!upscaler) upscaler = load_hires_upscaler(options.hires, engine);
-                if (!options.hires.scale)
-                  return engine.text_to_images(model, request, context, refiner);
-                return engine.hires_images(model, hires_request(options.hires, request, *upscaler),
-                                           context, refiner);
-              });
+  std::shared_ptr<const Upscaler> upscaler;
+  run_drawing(
+      options,
+      [&](const Engine& engine, const Model& model, const TextToImageRequest& request,
+          const RunContext& context, const Model* refiner) {
+        if (!options.hires.scale) return engine.text_to_images(model, request, context, refiner);
+        return engine.hires_images(model, hires_request(options.hires, request, upscaler), context,
+                                   refiner);
+      },
+      [&](const Engine& engine) { upscaler = load_hires_upscaler(options.hires, engine); });
 }
 
 }  // namespace

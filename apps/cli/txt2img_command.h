@@ -19,6 +19,7 @@ namespace tintype::cli {
 struct Txt2ImgOptions {
   std::string model;
   LoadOptions load;
+  bool merge = false;   ///< the request's adapters into the weights
   std::string refiner;  ///< "" is none
   EngineOptions engine;
   TextToImageRequest request;
@@ -43,8 +44,10 @@ using Draw = std::function<std::vector<TextToImageResult>(
 /// Every flag of txt2img.
 void add_drawing_flags(CLI::App& command, Txt2ImgOptions& options);
 
-/// Loads, draws, saves and reports.
-void run_drawing(Txt2ImgOptions options, const Draw& draw);
+/// Loads, draws, saves and reports. `prepare`: what else is to be read, before the model, whose
+/// loading takes longest.
+void run_drawing(Txt2ImgOptions options, const Draw& draw,
+                 const std::function<void(const Engine& engine)>& prepare = {});
 
 /// Adds the subcommand to `app`. Parsing it sets `run`, which returns nothing and throws Error.
 void add_txt2img_command(CLI::App& app, std::function<void()>& run);

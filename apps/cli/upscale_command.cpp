@@ -142,6 +142,13 @@ void add_upscale_command(CLI::App& app, std::function<void()>& run) {
       ->type_name("NAME")
       ->capture_default_str();
   add_parsed(
+      *command, "--memory-limit",
+      [flags](const std::string& text) {
+        flags->engine.memory_limit_bytes = parse_bytes("--memory-limit", text);
+      },
+      "Most memory for weights, pictures and tiles, such as 2G (default: what the machine has)",
+      "BYTES");
+  add_parsed(
       *command, "--deadline",
       [flags](const std::string& text) {
         flags->deadline_s = parse_number("--deadline", text, 0, kMaxDeadlineS);

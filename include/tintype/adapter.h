@@ -34,12 +34,6 @@ std::vector<AdapterUse> adapters_in_prompt(std::string_view prompt);
 /// kUnsupported: more than 10,000 files
 std::vector<std::string> adapter_names(const std::filesystem::path& folder);
 
-/// The adapters that a model keeps, and what asking for them did so far.
-struct AdapterCounters {
-  uint64_t hits = 0, misses = 0, evictions = 0;
-  uint64_t resident = 0, resident_bytes = 0, budget_bytes = 0;
-};
-
 /// What an adapter turned out to be.
 struct AdapterInfo {
   std::string name;

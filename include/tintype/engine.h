@@ -69,6 +69,11 @@ struct LoadOptions {
   /// autoencoder when each is called and gives up the one before: less memory, and weights are read
   /// for every request. "": sequential where the memory limit leaves no room for all.
   std::string offload = {};
+  /// Added into the weights as they are read, at most 32, for folders and single files: requests
+  /// then cost what they cost without, and draw with them for good. docs/adapters.md. Files that
+  /// are packed models hold their weights ready and take none; pack() may merge before it packs.
+  std::vector<AdapterUse> merged_adapters = {};
+  std::filesystem::path adapter_folder = {};  ///< where their names are looked up
 };
 
 /// One network of a checkpoint.
@@ -101,7 +106,9 @@ struct ModelInfo {
   /// image.
   bool takes_mask = false;
   std::string prediction_type;
-  std::string profile;        ///< "exact", "balanced,vae=exact"
+  std::string profile;  ///< "exact", "balanced,vae=exact"
+  /// In the weights of a loaded or packed model; of one that is inspected only a packed one's.
+  std::vector<AdapterSetting> merged_adapters = {};
   uint64_t weight_bytes = 0;  ///< memory the packed weights will take
   /// "none" or "sequential", as the model was loaded; "none" of one that is inspected.
   std::string offload = "none";
@@ -114,7 +121,8 @@ class Model {
  public:
   virtual ~Model() = default;
   virtual const ModelInfo& info() const = 0;
-  virtual AdapterCounters adapter_counters() const = 0;
+  /// The adapters that it keeps, and what asking for them did so far.
+  virtual CacheCounters adapter_cache() const = 0;
 };
 
 class Engine {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tintype/adapter.h"
 #include "tintype/error.h"
 
 namespace tintype {
@@ -52,11 +53,14 @@ struct PromptDescription {
   std::vector<PromptStretch> schedule;
   std::vector<PromptTokens> prompts;
   std::vector<std::string> skipped_embeddings;  ///< files of the folder left out, and why
+  /// Of the prompt's tags (`<lora:ink:0.8>`), which are no part of the texts. Not looked up.
+  std::vector<AdapterUse> adapters;
 };
 
 /// Reads the tokenizer of a model folder only, or the names in a single file (of SDXL the first
 /// text encoder's).
-/// throws kInvalidArgument: options, a prompt over 64 KiB; kNotFound, kIo, kCorruptFile,
+/// throws kInvalidArgument: options, a prompt over 64 KiB, a tag that is none; kNotFound, kIo,
+/// kCorruptFile,
 ///        kUnsupported: the tokenizer's or the embeddings' files
 PromptDescription describe_prompt(const std::filesystem::path& model, std::string_view prompt,
                                   const PromptOptions& options = {});

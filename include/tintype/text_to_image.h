@@ -76,6 +76,9 @@ struct TextToImageRequest {
   /// Added up in their order, at most 32; the prompt may name more: `<lora:ink:0.8>`, see
   /// docs/adapters.md. A refiner draws without them.
   std::vector<AdapterUse> adapters = {};
+  /// Further ones of each picture of a batch, after `adapters`: empty, or batch_size lists. The
+  /// pictures go through the network together, each as it would alone.
+  std::vector<std::vector<AdapterUse>> picture_adapters = {};
   std::filesystem::path adapter_folder = {};  ///< where their names are looked up
   /// Noise contract: "torch" is PyTorch's CPU generator, "philox" its GPU generator (A1111)
   std::string rng = "torch";
@@ -121,6 +124,7 @@ struct TextToImageSettings {
   std::string prompt_syntax = "plain";
   std::string embeddings;  ///< path; "" is none
   std::vector<AdapterSetting> adapters;
+  std::vector<AdapterSetting> merged_adapters;  ///< in the model's weights when it was loaded
   std::string rng;
   uint64_t variation_seed = 0;
   float variation_strength = 0;

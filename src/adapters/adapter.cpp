@@ -1,192 +1,73 @@
 #include "adapters/adapter.h"
 
 #include <algorithm>
-#include <map>
 #include <set>
-#include <unordered_map>
 
 #include "base/check.h"
 #include "base/text.h"
+#include "ops/ops.h"
 #include "weights/find_by_name.h"
 
 namespace tintype {
 namespace {
 
-constexpr size_t kMaxLines = 20;
+constexpr int64_t kUnitRows = 256;
 
-/// The slots of a component by every name that files use for them.
-class SlotNames {
- public:
-  explicit SlotNames(const AdapterTarget& target) : target_(target) {
-    const std::vector<WeightSlot>& slots = *target.slots;
-    for (size_t i = 0; i < slots.size(); ++i) {
-      const auto index = static_cast<int64_t>(i);
-      by_name_.emplace(module_key(slots[i].path), index);
-      if (!slots[i].original_path.empty())
-        originals_.emplace(module_key(slots[i].original_path), index);
-      names_.push_back(module_key(slots[i].path));
-    }
-  }
-
-  const AdapterTarget& target() const { return target_; }
-  const WeightSlot& slot(int64_t index) const {
-    return (*target_.slots)[static_cast<size_t>(index)];
-  }
-  /// -1: none. `original` says whether the name is the one of single files.
-  int64_t find(const std::string& module, bool& original) const {
-    original = false;
-    if (const auto found = by_name_.find(module); found != by_name_.end()) return found->second;
-    original = true;
-    const auto found = originals_.find(module);
-    return found == originals_.end() ? -1 : found->second;
-  }
-  const std::vector<std::string>& names() const { return names_; }
-
- private:
-  const AdapterTarget& target_;
-  std::unordered_map<std::string, int64_t> by_name_, originals_;
-  std::vector<std::string> names_;
-};
-
-/// Where one layer of a file belongs.
-struct Match {
-  const SlotNames* names = nullptr;
-  int64_t slot = -1;
-  bool original = false;
-  const AdapterFile::Layer* layer = nullptr;
-};
-
-/// What a cross-attention's key projection tells about the model that an adapter was made for.
-std::string family_hint(const AdapterFile& file) {
-  for (const auto& [key, layer] : file.layers) {
-    const std::string& module = key.second;
-    if (module.find("double_blocks") != std::string::npos ||
-        module.find("single_transformer_blocks") != std::string::npos)
-      return "it looks like one for FLUX";
-    if (module.find("joint_blocks") != std::string::npos) return "it looks like one for SD 3";
-    if (!module.ends_with("attn2_to_k") || !layer.tensors.has(AdapterTensor::kDown)) continue;
-    const Tensor& down = layer.tensors[AdapterTensor::kDown];
-    if (down.rank() < 2) continue;
-    switch (down.dim(1)) {
-      case 768:
-        return "it looks like one for SD 1.x (text features 768 wide)";
-      case 1024:
-        return "it looks like one for SD 2.x (text features 1024 wide)";
-      case 1280:
-        return "it looks like one for SDXL's refiner (text features 1280 wide)";
-      case 2048:
-        return "it looks like one for SDXL (text features 2048 wide)";
-      default:
-        return cat("it was made for text features ", down.dim(1), " wide");
-    }
-  }
-  return {};
+/// `count` inputs from channel `first` on that are 1 in their own channel: rows [count,I], or of a
+/// convolution pictures [count,kh,kw,I] with that 1 in the middle.
+Tensor units(const Shape& slot, int64_t first, int64_t count) {
+  const bool conv = slot.rank() == 4;
+  Tensor x = empty_host(conv ? Shape{count, slot[2], slot[3], slot[1]} : Shape{count, slot[1]});
+  const std::span<float> values = x.mutable_span<float>();
+  std::fill(values.begin(), values.end(), 0.0f);
+  const int64_t taps = conv ? slot[2] * slot[3] : 1;
+  for (int64_t i = 0; i < count; ++i)
+    values[static_cast<size_t>((i * taps + taps / 2) * slot[1] + first + i)] = 1;
+  return x;
 }
 
-class Matcher {
- public:
-  Matcher(const AdapterFile& file, std::span<const AdapterTarget> targets) : file_(file) {
-    for (const AdapterTarget& target : targets) names_.emplace_back(target);
-    for (const auto& [key, layer] : file.layers) add(key.first, key.second, layer);
-    check();
+/// A weight out of the form in which it is multiplied: its products with unit vectors, which ask
+/// nothing of that form. Exact but for the last bit of 8-bit ones. Costs the weight times its
+/// inputs once, for the layers of a DoRA alone.
+Tensor unpacked(const PackedParts& parts, const Shape& slot) {
+  const auto packed = ops::adopt(parts, Device::kCpu);
+  const bool conv = slot.rank() == 4;
+  const int64_t outputs = slot[0], inputs = slot[1], taps = conv ? slot[2] * slot[3] : 1;
+  const int rows = conv ? static_cast<int>(slot[2] / 2) : 0;
+  const int columns = conv ? static_cast<int>(slot[3] / 2) : 0;
+  const Conv2dGeometry around{
+      .pad_top = rows, .pad_left = columns, .pad_bottom = rows, .pad_right = columns};
+  Tensor weight = empty_host(slot);
+  const std::span<float> to = weight.mutable_span<float>();
+  for (int64_t first = 0; first < inputs; first += kUnitRows) {
+    const int64_t count = std::min(kUnitRows, inputs - first);
+    const Tensor x = units(slot, first, count);
+    // Of a convolution the answer at (y, x) is the tap that sees the middle from there: the last
+    // one first.
+    const Tensor seen = conv ? ops::conv2d(x, *packed, around) : ops::linear(x, *packed);
+    const std::span<const float> from = seen.span<float>();
+    for (int64_t i = 0; i < count; ++i)
+      for (int64_t tap = 0; tap < taps; ++tap)
+        for (int64_t n = 0; n < outputs; ++n)
+          to[static_cast<size_t>((n * inputs + first + i) * taps + taps - 1 - tap)] =
+              from[static_cast<size_t>((i * taps + tap) * outputs + n)];
   }
-  const std::vector<Match>& matches() const { return matches_; }
-
- private:
-  void add(const std::string& component, const std::string& module,
-           const AdapterFile::Layer& layer) {
-    std::vector<Match> found;
-    for (const SlotNames& names : names_) {
-      if (!component.empty() && names.target().component != component) continue;
-      Match match{.names = &names, .layer = &layer};
-      match.slot = names.find(module, match.original);
-      if (match.slot >= 0) found.push_back(match);
-    }
-    // Names without a component: two text encoders have the same layers, of different sizes.
-    if (found.size() > 1)
-      std::erase_if(found, [&](const Match& m) {
-        return !layer_fault(layer.tensors, m.names->slot(m.slot).shape).empty();
-      });
-    if (found.size() != 1) return unmatched(component, module, layer, found.size());
-    const Match& match = found.front();
-    const WeightSlot& slot = match.names->slot(match.slot);
-    const std::string fault = layer_fault(layer.tensors, slot.shape);
-    if (!fault.empty())
-      faults_.push_back(cat(printable(layer.names.front(), 120), ": ", fault, " (layer ",
-                            match.names->target().component, ".", slot.path, ")"));
-    else
-      keep(match);
-  }
-
-  /// Files that name a layer in both layouts: diffusers' name counts.
-  void keep(const Match& match) {
-    const auto [place, fresh] =
-        places_.emplace(std::pair(match.names, match.slot), matches_.size());
-    if (fresh) return matches_.push_back(match);
-    if (matches_[place->second].original) matches_[place->second] = match;
-  }
-
-  void unmatched(const std::string& component, const std::string& module,
-                 const AdapterFile::Layer& layer, size_t found) {
-    ++unmatched_;
-    if (lines_.size() >= kMaxLines) return;
-    std::string line = printable(layer.names.front(), 120);
-    if (found > 1) line += " fits several networks: its name must say which";
-    std::string nearest;
-    for (const SlotNames& names : names_) {
-      if (found > 1 || !nearest.empty()) break;
-      if (!component.empty() && names.target().component != component) continue;
-      nearest = nearest_name(module, names.names());
-    }
-    lines_.push_back(nearest.empty() ? line : cat(line, "; nearest: ", nearest));
-  }
-
-  void check() const {
-    const size_t unknown = file_.unknown.size();
-    if (matches_.empty() && faults_.empty() && unmatched_ == 0 && unknown == 0)
-      fail(ErrorKind::kUnsupported, file_.origin,
-           "an adapter must change some layer, got no tensor");
-    if (unmatched_ == 0 && faults_.empty() && unknown == 0) return;
-    std::string report =
-        cat("an adapter must fit the model layer for layer, got ", unmatched_,
-            " layers that it lacks, ", faults_.size(), " of other shapes and ", unknown,
-            " tensors of no known meaning, ", matches_.size(), " layers fit");
-    const std::string hint = family_hint(file_);
-    if (matches_.size() < unmatched_ + faults_.size() && !hint.empty()) report += "; " + hint;
-    const auto list = [&](const char* heading, size_t count, const auto& line) {
-      if (count == 0) return;
-      report += cat("\n  ", heading, " (", count, "):");
-      for (size_t i = 0; i < std::min(count, kMaxLines); ++i) report += "\n    " + line(i);
-      if (count > kMaxLines) report += cat("\n    and ", count - kMaxLines, " more");
-    };
-    list("not in the model", unmatched_, [&](size_t i) { return lines_[i]; });
-    list("of another shape", faults_.size(), [&](size_t i) { return faults_[i]; });
-    list("not understood", unknown, [&](size_t i) { return printable(file_.unknown[i], 120); });
-    fail(ErrorKind::kUnsupported, file_.origin, report);
-  }
-
-  const AdapterFile& file_;
-  std::vector<SlotNames> names_;
-  std::vector<Match> matches_;
-  std::map<std::pair<const SlotNames*, int64_t>, size_t> places_;
-  std::vector<std::string> faults_, lines_;
-  size_t unmatched_ = 0;
-};
+  return weight;
+}
 
 Tensor weight_of(const AdapterTarget& target, const WeightSlot& slot, const std::string& origin) {
   const auto source = target.weights();
   const TensorSource::Entry* entry = find_by_name(source->entries(), slot.path + ".weight");
-  if (!entry || entry->packed)
-    fail(ErrorKind::kUnsupported, origin,
-         "DoRA needs the norms of the model's weights, which a packed model does not hold in plain "
-         "form; use the checkpoint that it was packed from");
-  return source->read(*entry).reshape(slot.shape);
+  if (!entry)
+    fail(ErrorKind::kInternal, origin, "the layer ", slot.path, " must have a weight, found none");
+  return entry->packed ? unpacked(source->read_packed(*entry), slot.shape)
+                       : source->read(*entry).reshape(slot.shape);
 }
 
-std::string kind_of(const std::vector<Match>& matches) {
+std::string kind_of(const std::vector<LayerMatch>& matches) {
   std::set<std::string> kinds;
   int64_t least = 0, most = 0;
-  for (const Match& match : matches) {
+  for (const LayerMatch& match : matches) {
     kinds.insert(layer_kind(match.layer->tensors));
     const int64_t rank = layer_rank(match.layer->tensors);
     if (rank == 0) continue;
@@ -204,21 +85,15 @@ std::string kind_of(const std::vector<Match>& matches) {
 std::shared_ptr<const Adapter> Adapter::match(const AdapterFile& file,
                                               std::span<const AdapterTarget> targets, Device device,
                                               size_t max_bytes) {
-  const Matcher matcher(file, targets);
-  size_t bytes = 0;
-  for (const Match& match : matcher.matches())
-    bytes += layer_bytes(match.layer->tensors, match.names->slot(match.slot).shape);
-  if (bytes > max_bytes)
-    fail(ErrorKind::kOutOfMemory, file.origin, "an adapter may take ", max_bytes / 1'000'000,
-         " MB when packed, this one needs up to ", bytes / 1'000'000, " MB");
+  const std::vector<LayerMatch> matches = match_layers(file, targets, max_bytes);
   auto adapter = std::make_shared<Adapter>();
   adapter->name_ = file.name;
-  adapter->kind_ = kind_of(matcher.matches());
-  for (const Match& match : matcher.matches()) {
-    const AdapterTarget& target = match.names->target();
-    const WeightSlot& slot = match.names->slot(match.slot);
+  adapter->kind_ = kind_of(matches);
+  for (const LayerMatch& match : matches) {
+    const AdapterTarget& target = *match.target;
+    const WeightSlot& slot = match.weight_slot();
     if (!adapter->part(target.component)) adapter->parts_.push_back({target.component, {}});
-    const auto delta = pack_layer(match.layer->tensors, slot.shape, device,
+    const auto delta = pack_layer(match.layer->tensors, slot.shape, slot.format, device,
                                   [&] { return weight_of(target, slot, file.origin); });
     adapter->bytes_ += delta->bytes();
     for (Part& part : adapter->parts_)

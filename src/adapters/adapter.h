@@ -4,25 +4,16 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "adapters/adapter_file.h"
+#include "adapters/adapter_match.h"
 #include "nn/adapter_view.h"
-#include "weights/weights.h"
 
 namespace tintype {
-
-/// A network that adapters may change.
-struct AdapterTarget {
-  std::string component;  ///< "unet", "text_encoder", "text_encoder_2"
-  const std::vector<WeightSlot>* slots = nullptr;
-  /// Its weights as stored, which only DoRA reads.
-  std::function<std::shared_ptr<const TensorSource>()> weights = {};
-};
 
 class Adapter {
  public:
@@ -37,8 +28,7 @@ class Adapter {
 
   /// Matches every layer of `file` to a slot and packs it for `device`.
   /// throws kUnsupported: layers that the model lacks or that have other shapes, all in one message
-  ///        with the nearest names; DoRA on a model whose weights are packed; kOutOfMemory: more
-  ///        than `max_bytes` when packed
+  ///        with the nearest names; kOutOfMemory: more than `max_bytes` when packed
   static std::shared_ptr<const Adapter> match(const AdapterFile& file,
                                               std::span<const AdapterTarget> targets, Device device,
                                               size_t max_bytes);
@@ -63,6 +53,21 @@ struct AdapterInUse {
   float text_weight = 1;  ///< of the text encoders' part
 };
 using AdapterSet = std::vector<AdapterInUse>;
+
+/// The sets of a batch: one for all its pictures, or one for each.
+class PictureAdapters {
+ public:
+  PictureAdapters(AdapterSet all = {}) : sets_{std::move(all)} {}  // NOLINT: a set is one for all
+  /// At least one set.
+  explicit PictureAdapters(std::vector<AdapterSet> of_picture) : sets_(std::move(of_picture)) {}
+  bool differ() const { return sets_.size() > 1; }
+  const AdapterSet& of(int picture) const {
+    return sets_[differ() ? static_cast<size_t>(picture) : 0];
+  }
+
+ private:
+  std::vector<AdapterSet> sets_;
+};
 
 /// What the set adds to `component`, for all images of a batch; null where that is nothing. Costs a
 /// few microseconds: no weight is read, packed or copied.

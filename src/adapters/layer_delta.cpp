@@ -32,14 +32,19 @@ Matrix matrix(const Tensor& x) {
   return {rows, rows ? x.numel() / rows : 0, {values.begin(), values.end()}};
 }
 
+Tensor tensor_of(const Matrix& m, const Shape& shape) {
+  return host_tensor(shape, std::span<const float>(m.values));
+}
+
+/// As a product of tensors: of a whole model's layers it is minutes by hand.
 Matrix product(const Matrix& a, const Matrix& b) {
-  Matrix out = zeros(a.rows, b.columns);
-  for (int64_t i = 0; i < a.rows; ++i)
-    for (int64_t k = 0; k < a.columns; ++k) {
-      const float factor = a.at(i, k);
-      for (int64_t j = 0; j < b.columns; ++j) out.at(i, j) += factor * b.at(k, j);
-    }
-  return out;
+  if (a.values.empty() || b.values.empty()) return zeros(a.rows, b.columns);
+  Matrix turned = zeros(b.columns, b.rows);
+  for (int64_t k = 0; k < b.rows; ++k)
+    for (int64_t j = 0; j < b.columns; ++j) turned.at(j, k) = b.at(k, j);
+  const auto packed =
+      ops::pack(tensor_of(turned, Shape{turned.rows, turned.columns}), Device::kCpu);
+  return matrix(ops::linear(tensor_of(a, Shape{a.rows, a.columns}), *packed));
 }
 
 int64_t columns_of(const Shape& slot) { return slot.numel() / std::max<int64_t>(slot[0], 1); }
@@ -147,10 +152,6 @@ Form form_of(const LayerTensors& l, const Shape& slot) {
   return Form::kWhole;
 }
 
-Tensor tensor_of(const Matrix& m, const Shape& shape) {
-  return host_tensor(shape, std::span<const float>(m.values));
-}
-
 /// A change as large as the weight takes as much memory: in f16 where its numbers fit.
 Tensor narrow(const Matrix& m, const Shape& shape) {
   constexpr float kMost = 60000;
@@ -165,7 +166,15 @@ Shape down_shape(int64_t rank, const Shape& slot) {
   return slot.rank() == 4 ? slot.with(0, rank) : Shape{rank, slot[1]};
 }
 
-void pack_hada(const LayerTensors& l, const Shape& slot, Device device, nn::LayerDelta& delta) {
+/// Where a change is multiplied, and in what the layer is: the first product of the change rounds
+/// its inputs as the layer does, so that rounding them once serves both.
+struct Place {
+  Device device;
+  WeightFormat format;
+};
+
+void pack_hada(const LayerTensors& l, const Shape& slot, const Place& place,
+               nn::LayerDelta& delta) {
   const Matrix a1 = matrix(l[T::kHadaW1A]), b1 = matrix(l[T::kHadaW1B]);
   const Matrix a2 = matrix(l[T::kHadaW2A]), b2 = matrix(l[T::kHadaW2B]);
   Matrix up = zeros(a1.rows, b1.rows * b2.rows), down = zeros(b1.rows * b2.rows, b1.columns);
@@ -175,10 +184,11 @@ void pack_hada(const LayerTensors& l, const Shape& slot, Device device, nn::Laye
       for (int64_t n = 0; n < a1.rows; ++n) up.at(n, r) = a1.at(n, i) * a2.at(n, j);
       for (int64_t k = 0; k < b1.columns; ++k) down.at(r, k) = b1.at(i, k) * b2.at(j, k);
     }
-  delta.up = ops::pack(tensor_of(up, Shape{up.rows, up.columns}), device);
-  delta.down = ops::pack(tensor_of(down, down_shape(down.rows, slot)), device);
+  delta.up = ops::pack(tensor_of(up, Shape{up.rows, up.columns}), place.device);
+  delta.down = ops::pack(tensor_of(down, down_shape(down.rows, slot)), place.device, place.format);
 }
 
+/// Its first product takes runs of channels, which rows in 8 bits cannot be cut into.
 void pack_kron(const LayerTensors& l, Device device, nn::LayerDelta& delta) {
   const Matrix first = lokr_first(l), a = matrix(l[T::kLokrW2A]);
   Matrix up = zeros(first.rows * a.rows, first.columns * a.columns);
@@ -190,16 +200,15 @@ void pack_kron(const LayerTensors& l, Device device, nn::LayerDelta& delta) {
   delta.up = ops::pack(tensor_of(up, Shape{up.rows, up.columns}), device);
 }
 
-void pack_low_rank(const LayerTensors& l, const Shape& slot, Device device, nn::LayerDelta& delta) {
+void pack_low_rank(const LayerTensors& l, const Shape& slot, const Place& place,
+                   nn::LayerDelta& delta) {
   const Tensor &down = l[T::kDown], &up = l[T::kUp];
   const int64_t rank = up.dim(1);
-  delta.up = ops::pack(up.reshape(Shape{slot[0], rank}), device);
-  if (l.has(T::kMid)) {
-    delta.mid = ops::pack(l[T::kMid], device);
-    delta.down = ops::pack(down.reshape(Shape{down.dim(0), slot[1], 1, 1}), device);
-  } else {
-    delta.down = ops::pack(down.reshape(down_shape(rank, slot)), device);
-  }
+  delta.up = ops::pack(up.reshape(Shape{slot[0], rank}), place.device);
+  const bool mid = l.has(T::kMid);
+  if (mid) delta.mid = ops::pack(l[T::kMid], place.device);
+  const Shape shape = mid ? Shape{down.dim(0), slot[1], 1, 1} : down_shape(rank, slot);
+  delta.down = ops::pack(down.reshape(shape), place.device, place.format);
 }
 
 double dot(std::span<const float> a, std::span<const float> b) {
@@ -245,6 +254,14 @@ nn::MagnitudeChange magnitude_of(const LayerTensors& l, const Tensor& weight) {
     m.change_squares.push_back(change);
   }
   return m;
+}
+
+/// What the formulas of the kinds leave out. A change without a rank is as it is; alpha says
+/// nothing about it.
+float scale_of(const LayerTensors& l) {
+  if (l.scale) return static_cast<float>(*l.scale);
+  const int64_t rank = layer_rank(l);
+  return l.alpha && rank > 0 ? static_cast<float>(*l.alpha / static_cast<double>(rank)) : 1.0f;
 }
 
 std::string lora_fault(const LayerTensors& l, const Shape& slot) {
@@ -377,35 +394,58 @@ size_t layer_bytes(const LayerTensors& l, const Shape& slot) {
       elements = padded(slot[0]) * rank + padded(rank) * columns_of(slot);
       break;
   }
-  return static_cast<size_t>(elements) * element;
+  // 8 bits take no more than a half-width element, but for sums of each tap and column, scales and
+  // filled-up quads.
+  const int64_t columns = (form_of(l, slot) == Form::kWhole ? slot[0] : rank) + 31;
+  return static_cast<size_t>(elements) * element +
+         static_cast<size_t>(columns * (8 * taps_of(slot) + 4));
 }
 
 std::shared_ptr<const nn::LayerDelta> pack_layer(const LayerTensors& l, const Shape& slot,
-                                                 Device device,
+                                                 WeightFormat format, Device device,
                                                  const std::function<Tensor()>& weight) {
   auto delta = std::make_shared<nn::LayerDelta>();
-  const int64_t rank = layer_rank(l);
-  // A change without a rank is as it is; alpha says nothing about it.
-  if (l.scale)
-    delta->scale = static_cast<float>(*l.scale);
-  else if (l.alpha && rank > 0)
-    delta->scale = static_cast<float>(*l.alpha / static_cast<double>(rank));
+  delta->scale = scale_of(l);
   switch (form_of(l, slot)) {
     case Form::kLowRank:
-      pack_low_rank(l, slot, device, *delta);
+      pack_low_rank(l, slot, {device, format}, *delta);
       break;
     case Form::kHadaRank:
-      pack_hada(l, slot, device, *delta);
+      pack_hada(l, slot, {device, format}, *delta);
       break;
     case Form::kKronRank:
       pack_kron(l, device, *delta);
       break;
     case Form::kWhole:
-      delta->down = ops::pack(narrow(whole_change(l, slot), slot), device);
+      delta->down = ops::pack(narrow(whole_change(l, slot), slot), device, format);
       break;
   }
   if (is_dora(l)) delta->magnitude = magnitude_of(l, weight());
   return delta;
+}
+
+void add_change(const LayerTensors& l, float strength, const Tensor& weight, Tensor& sum) {
+  const Matrix change = whole_change(l, weight.shape());
+  const float scale = scale_of(l) * strength;
+  const auto columns = static_cast<size_t>(change.columns);
+  const std::span<const float> w = weight.span<float>();
+  const std::span<float> out = sum.mutable_span<float>();
+  const Tensor& given = l.has(T::kMagnitude) ? l[T::kMagnitude] : l[T::kDoraScale];
+  const std::vector<float> magnitude = is_dora(l) ? matrix(given).values : std::vector<float>();
+  for (size_t row = 0; row < static_cast<size_t>(change.rows); ++row) {
+    const size_t first = row * columns;
+    float gain = 1;
+    if (!magnitude.empty()) {
+      double square = 0;
+      for (size_t i = first; i < first + columns; ++i) {
+        const double value = w[i] + static_cast<double>(scale) * change.values[i];
+        square += value * value;
+      }
+      gain = square > 0 ? static_cast<float>(magnitude[row] / std::sqrt(square)) : 0;
+    }
+    for (size_t i = first; i < first + columns; ++i)
+      out[i] += (gain - 1) * w[i] + gain * scale * change.values[i];
+  }
 }
 
 }  // namespace tintype

@@ -36,10 +36,15 @@ int64_t layer_rank(const LayerTensors& layer);  ///< 0: no rank
 /// Bytes of the packed form, at most; known before anything is computed.
 size_t layer_bytes(const LayerTensors& layer, const Shape& slot);
 
-/// The packed form on `device`. `weight` reads the layer's own weight, which only DoRA needs.
-/// Call it for layers without fault.
+/// The packed form on `device`, beside a weight of `format`. `weight` reads the layer's own weight,
+/// which only DoRA needs. Call it for layers without fault.
 std::shared_ptr<const nn::LayerDelta> pack_layer(const LayerTensors& layer, const Shape& slot,
-                                                 Device device,
+                                                 WeightFormat format, Device device,
                                                  const std::function<Tensor()>& weight);
+
+/// Adds to `sum` what the layer changes of `weight` at a request's `strength`: the numbers that the
+/// packed form adds to the layer's product. Call it for layers without fault.
+/// weight, sum  f32, the slot's shape, on the host; `sum` is written
+void add_change(const LayerTensors& layer, float strength, const Tensor& weight, Tensor& sum);
 
 }  // namespace tintype

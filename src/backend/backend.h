@@ -101,7 +101,7 @@ class Backend {
   /// Host bytes to this device and back; shapes and dtypes equal.
   virtual void copy_from_host(const Tensor& host, Tensor& out) const = 0;
   virtual void copy_to_host(const Tensor& x, Tensor& host) const = 0;
-  /// Any float dtype to any float dtype, round to nearest even.
+  /// Any float dtype to any float dtype, round to nearest even; and f32 to an input_type.
   virtual void cast(const Tensor& x, Tensor& out) const = 0;
 
   /// weight [N,K] of a linear layer or [O,I,kh,kw] of a convolution, f32 | f16 | bf16, in host

@@ -1,211 +1,32 @@
 #include "tintype/engine.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <mutex>
-#include <optional>
 #include <thread>
 
 #include "backend/registry.h"
 #include "base/process_memory.h"
 #include "base/text.h"
+#include "engine/resident_model.h"
 #include "engine/submission_queue.h"
 #include "pipelines/diffusion_run.h"
 #include "pipelines/hires.h"
 #include "pipelines/image_to_image.h"
 #include "pipelines/inpaint.h"
-#include "pipelines/memory_prediction.h"
 #include "pipelines/op_profile.h"
 #include "pipelines/packed_layout.h"
 #include "pipelines/request_adapters.h"
 #include "pipelines/text_to_image.h"
 #include "pipelines/upscale.h"
-#include "weights/safetensors.h"
 
 namespace tintype {
 namespace {
 
 constexpr int kMaxThreads = 1024;
-constexpr const char* kNone = "none";
-constexpr const char* kSequential = "sequential";
-
-/// What an engine's models share.
-struct Shared {
-  uint64_t memory_limit_bytes, adapter_budget_bytes;
-  std::shared_ptr<ModelCaches> caches;
-  std::shared_ptr<PartsInTurn> turns;
-};
-
-class ResidentModel final : public Model {
- public:
-  ResidentModel(const CheckpointLayout& layout, Device device, const std::string& offload,
-                const Shared& shared, const RunContext& context);
-  const ModelInfo& info() const override { return info_; }
-  AdapterCounters adapter_counters() const override {
-    const CacheCounters c = adapters_->counters();
-    return {c.hits, c.misses, c.evictions, c.entries, c.bytes, c.budget_bytes};
-  }
-  AdapterRegistry& adapters() const { return *adapters_; }
-  /// fitting_bands() of this model; the last answer is kept, since the prediction takes as long as
-  /// all else that happens before a request's first kernel.
-  PictureBands bands_for(const PictureSize& size, const StageWeights& weights,
-                         uint64_t limit_bytes) const;
-  const DiffusionModel& model() const { return model_; }
-  /// The model in shapes alone, for predictions; costs no memory to keep.
-  const MetaModel& meta() const { return meta_; }
-  bool in_turn() const { return info_.offload == kSequential; }
-
- private:
-  MetaModel meta_;
-  ModelInfo info_;
-  DiffusionModel model_;
-  std::shared_ptr<AdapterRegistry> adapters_;
-
-  struct KnownBands {
-    PictureSize size;
-    StageWeights weights;
-    uint64_t limit_bytes = 0;
-    PictureBands bands;
-  };
-  mutable std::mutex mutex_;  ///< of the next
-  mutable std::optional<KnownBands> known_bands_;
-};
-
-ComponentInfo describe(const Component& component, const PackedPart& packed) {
-  const SourceSummary summary = summarize(*component.open());
-  return {.name = component.name,
-          .architecture = component.class_name,
-          .parameters = summary.parameters,
-          .file_bytes = summary.bytes,
-          .storage = summary.storage,
-          .profile = component.profile,
-          .int8_layers = packed.count.int8_layers,
-          .int8_parameters = packed.count.int8_parameters,
-          .stored_layers = packed.count.stored_layers,
-          .stored_parameters = packed.count.stored_parameters,
-          .weight_bytes = packed.bytes};
-}
-
-ModelInfo describe(const CheckpointLayout& layout, const MetaModel& meta) {
-  const DiffusionModel& model = meta.model;
-  std::vector<ComponentInfo> components;
-  for (size_t i = 0; i < layout.text_towers.size(); ++i)
-    components.push_back(describe(layout.text_towers[i].encoder, meta.text_towers[i]));
-  components.push_back(describe(layout.network, meta.network));
-  components.push_back(describe(layout.codec, meta.codec));
-  ModelInfo info{.name = model.name,
-                 .kind = layout.kind,
-                 .note = layout.note,
-                 .pipeline = layout.traits.class_name,
-                 .components = std::move(components),
-                 .default_width_px = model.default_width_px(),
-                 .default_height_px = model.default_height_px(),
-                 .size_multiple_px = static_cast<int>(model.codec->traits().factor),
-                 .default_sampler = has_sampler_for_class(model.schedule.class_name)
-                                        ? sampler_for_class(model.schedule.class_name)
-                                        : std::string(),
-                 .default_steps = default_steps(model),
-                 .max_steps = model.schedule.num_train_timesteps,
-                 .default_guidance_scale = model.traits.default_guidance,
-                 .takes_mask = takes_mask(model),
-                 .prediction_type = std::string(to_string(model.schedule.prediction_type)),
-                 .profile = layout.profile,
-                 .weight_bytes = meta.weight_bytes,
-                 .peak_bytes = 0};
-  info.peak_bytes =
-      meta.weight_bytes + predict_memory(model, {.width_px = info.default_width_px,
-                                                 .height_px = info.default_height_px,
-                                                 .reuse_threshold = model.default_reuse_threshold})
-                              .peak_bytes();
-  return info;
-}
-
-uint64_t physical_memory_bytes() {
-  const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGE_SIZE);
-  return pages > 0 && size > 0 ? static_cast<uint64_t>(pages) * static_cast<uint64_t>(size) : 0;
-}
-
-/// An allocation that the system grants and cannot back ends the process; a number says why
-/// instead. The machine's memory is the limit where none was set.
-uint64_t limit_or_machine(uint64_t limit_bytes) {
-  return limit_bytes ? limit_bytes : physical_memory_bytes();
-}
-
 std::string checked_offload(const std::string& name) {
   const std::vector<std::string> names = offload_names();
   if (name.empty() || std::find(names.begin(), names.end(), name) != names.end()) return name;
   fail(ErrorKind::kInvalidArgument, "offload", "must be none or sequential, got \"",
        printable(name, 80), "\"");
-}
-
-enum class Fit { kNot, kInBands, kWhole };
-
-/// How a picture of the model's own size fits with the stage's weights in memory.
-Fit fit_of(const MetaModel& meta, const ModelInfo& info, bool in_turn, uint64_t limit) {
-  try {
-    const PictureBands bands =
-        fitting_bands(meta.model,
-                      {.width_px = info.default_width_px,
-                       .height_px = info.default_height_px,
-                       .reuse_threshold = meta.model.default_reuse_threshold},
-                      stage_weights(meta, in_turn), limit);
-    return bands.any() ? Fit::kInBands : Fit::kWhole;
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::kOutOfMemory) throw;
-    return Fit::kNot;
-  }
-}
-
-/// What was asked for; else sequential where that lets the model draw and nothing else does, and
-/// for a packed model, whose weights come and go at no cost, where it spares decoding in bands.
-std::string resolved_offload(const std::string& wanted, const MetaModel& meta,
-                             const ModelInfo& info, bool packed, uint64_t limit) {
-  if (!wanted.empty()) return wanted;
-  if (!limit) return kNone;
-  const Fit resident = fit_of(meta, info, false, limit), in_turn = fit_of(meta, info, true, limit);
-  const bool draws_so_only =
-      resident == Fit::kNot && (in_turn != Fit::kNot || meta.weight_bytes > limit);
-  const bool spares_bands = packed && resident == Fit::kInBands && in_turn == Fit::kWhole;
-  return draws_so_only || spares_bands ? kSequential : kNone;
-}
-
-void require_weights_fit(const ModelInfo& info, const StageWeights& weights, uint64_t limit) {
-  const uint64_t most = std::max(weights.denoise, weights.decode);
-  if (limit && most > limit)
-    fail(ErrorKind::kOutOfMemory, info.name, "the weights ",
-         info.offload == kSequential ? "of its largest part " : "", "take ", most / 1'000'000,
-         " MB, the limit is ", limit / 1'000'000, " MB");
-}
-
-ResidentModel::ResidentModel(const CheckpointLayout& layout, Device device,
-                             const std::string& offload, const Shared& shared,
-                             const RunContext& context)
-    : meta_(load_meta_model(layout)),
-      info_(describe(layout, meta_)),
-      model_([&] {
-        const uint64_t limit = limit_or_machine(shared.memory_limit_bytes);
-        info_.offload = resolved_offload(offload, meta_, info_, layout.packed != nullptr, limit);
-        require_weights_fit(info_, stage_weights(meta_, in_turn()), limit);
-        return in_turn() ? DiffusionModel::load_in_turn(layout, meta_.model, device, shared.turns)
-                         : DiffusionModel::load(layout, device, context);
-      }()),
-      adapters_(make_adapter_registry(model_, layout, shared.adapter_budget_bytes)) {
-  model_.caches = shared.caches;
-}
-
-PictureBands ResidentModel::bands_for(const PictureSize& size, const StageWeights& weights,
-                                      uint64_t limit_bytes) const {
-  {
-    const std::scoped_lock lock(mutex_);
-    if (known_bands_ && known_bands_->size == size && known_bands_->weights == weights &&
-        known_bands_->limit_bytes == limit_bytes)
-      return known_bands_->bands;
-  }
-  const PictureBands bands = fitting_bands(meta_.model, size, weights, limit_bytes);
-  const std::scoped_lock lock(mutex_);
-  known_bands_ = KnownBands{size, weights, limit_bytes, bands};
-  return bands;
 }
 
 /// The most that a stage finds in memory: what stays, and the largest of what comes in turn.
@@ -240,9 +61,14 @@ Residents residents(const Model& model, const Model* refiner) {
   return {*first, second};
 }
 
-/// throws kOutOfMemory where the pictures do not fit under the limit
+uint64_t kept_bytes(const Residents& at, const ModelCaches& caches) {
+  return caches.bytes() + at.model.adapter_cache().bytes;
+}
+
+/// throws kOutOfMemory where the pictures do not fit under the limit, beside `more_bytes` of
+/// others'
 PictureBands bands_for(const Residents& at, const TextToImageSettings& settings,
-                       uint64_t limit_bytes, const ModelCaches& caches) {
+                       uint64_t limit_bytes, const ModelCaches& caches, uint64_t more_bytes = 0) {
   const uint64_t limit = limit_or_machine(limit_bytes);
   if (!limit) return {};
   const PictureSize size{
@@ -253,8 +79,8 @@ PictureBands bands_for(const Residents& at, const TextToImageSettings& settings,
       .encodes = settings.strength && !settings.hires_method.starts_with("latent"),
       .reuse_threshold = settings.reuse_threshold};
   // What the caches keep counts, too. The last model decodes.
-  const StageWeights weights = weights_beside(
-      at.model, at.refiner, caches.bytes() + at.model.adapter_counters().resident_bytes);
+  const StageWeights weights =
+      weights_beside(at.model, at.refiner, kept_bytes(at, caches) + more_bytes);
   PictureBands bands = at.model.bands_for(size, weights, limit);
   if (at.refiner) bands.decode = at.refiner->bands_for(size, weights, limit).decode;
   return bands;
@@ -268,7 +94,7 @@ TextToImageRequest& drawing_of(InpaintRequest& request) { return request.picture
 struct Prepared {
   Residents at;
   TextToImageSettings settings;
-  AdapterSet adapters;
+  PictureAdapters adapters;
   PictureBands bands;
 };
 
@@ -281,7 +107,7 @@ Prepared prepare(const Model& model, Request request, const Model* refiner,
   drawing = with_tagged_adapters(std::move(drawing));
   Prepared run{at,
                resolve_settings(at.model.model(), request, at.refining()),
-               adapters_of(at.model.adapters(), drawing),
+               picture_adapters_of(at.model.adapters(), drawing),
                {}};
   run.bands = bands_for(at, run.settings, options.memory_limit_bytes, caches);
   backend_for(Device::kCpu).use_threads(options.threads);
@@ -291,7 +117,9 @@ Prepared prepare(const Model& model, Request request, const Model* refiner,
 class ResidentUpscaler final : public Upscaler {
  public:
   ResidentUpscaler(const std::filesystem::path& path, Device device)
-      : device_(device), network_(tintype::load_upscaler(path, device)) {
+      : device_(device),
+        network_(tintype::load_upscaler(path, device)),
+        meta_(load_meta_upscaler(path)) {
     const auto& traits = network_->traits();
     info_ = {.name = path.stem().string(),
              .scale = static_cast<int>(traits.scale),
@@ -300,11 +128,14 @@ class ResidentUpscaler final : public Upscaler {
   }
   const UpscalerInfo& info() const override { return info_; }
   const UpscalingNetwork& network() const { return *network_; }
+  /// In shapes alone, for predictions.
+  const MetaUpscaler& meta() const { return meta_; }
   Device device() const { return device_; }
 
  private:
   Device device_;
   std::unique_ptr<UpscalingNetwork> network_;
+  MetaUpscaler meta_;
   UpscalerInfo info_;
 };
 
@@ -318,6 +149,28 @@ SubmissionQueue::Draw job_of(const Engine& runner, std::shared_ptr<const Model> 
   return [runner, model = std::move(model), kept, draw](const RunContext& context) {
     return (runner.*draw)(*model, *kept, context, nullptr);
   };
+}
+
+const ResidentUpscaler& resident_upscaler(const Upscaler& upscaler) {
+  const auto* resident = dynamic_cast<const ResidentUpscaler*>(&upscaler);
+  TT_REQUIRE(resident, "upscale", "the upscaler must come from Engine::load_upscaler");
+  return *resident;
+}
+
+/// throws kOutOfMemory where upscaling a picture of this size does not fit under the limit, beside
+/// `other_bytes`
+void require_upscale_fits(const ResidentUpscaler& upscaler, int width_px, int height_px,
+                          const UpscaleOptions& options, uint64_t other_bytes,
+                          uint64_t limit_bytes) {
+  const uint64_t limit = limit_or_machine(limit_bytes);
+  if (!limit) return;
+  const uint64_t beside = other_bytes + upscaler.meta().weight_bytes;
+  const uint64_t own = predict_upscale(*upscaler.meta().network, width_px, height_px, options);
+  if (beside + own > limit)
+    fail(ErrorKind::kOutOfMemory, "upscale", "a picture of ", width_px, "x", height_px, " takes ",
+         (beside + own) / 1'000'000, " MB to enlarge in tiles of ", options.tile_px,
+         " pixels, of which weights and what else is in memory ", beside / 1'000'000,
+         " MB; the limit is ", limit / 1'000'000, " MB. Smaller tiles take less");
 }
 
 }  // namespace
@@ -341,9 +194,12 @@ std::shared_ptr<const Model> Engine::load(const std::filesystem::path& path,
   const Device device = parse_device(options_.device);
   backend_for(Device::kCpu).use_threads(options_.threads);
   const std::string offload = checked_offload(options.offload);
+  const MergedLayout merged = with_merged_adapters(CheckpointLayout::read(path, options), options,
+                                                   options_.adapter_budget_bytes);
   return std::make_shared<ResidentModel>(
-      CheckpointLayout::read(path, options), device, offload,
-      Shared{options_.memory_limit_bytes, options_.adapter_budget_bytes, caches_, turns_}, context);
+      load_meta_model(merged.shapes), merged.layout, device, offload,
+      SharedByModels{options_.memory_limit_bytes, options_.adapter_budget_bytes, caches_, turns_},
+      context);
 }
 
 TextToImageResult Engine::text_to_image(const Model& model, const TextToImageRequest& request,
@@ -430,11 +286,20 @@ std::vector<TextToImageResult> Engine::hires_images(const Model& model, const Hi
   HiresRequest request = given;
   request.drawing = with_tagged_adapters(std::move(request.drawing));
   const HiresSettings settings = resolve_settings(at.model.model(), request, at.refining());
-  const AdapterSet adapters = adapters_of(at.model.adapters(), request.drawing);
+  const PictureAdapters adapters = picture_adapters_of(at.model.adapters(), request.drawing);
+  const uint64_t limit = options_.memory_limit_bytes;
+  uint64_t upscaler_bytes = 0;
+  if (request.upscaler) {
+    const ResidentUpscaler& upscaler = resident_upscaler(*request.upscaler);
+    upscaler_bytes = upscaler.meta().weight_bytes;
+    const uint64_t others = weights_beside(at.model, at.refiner, kept_bytes(at, *caches_)).decode;
+    require_upscale_fits(upscaler, settings.first.width_px, settings.first.height_px,
+                         request.upscale, others, limit);
+  }
   // The first pass draws the batch, the second its pictures one by one.
-  bands_for(at, settings.first, options_.memory_limit_bytes, *caches_);
+  bands_for(at, settings.first, limit, *caches_, upscaler_bytes);
   const PictureBands bands =
-      bands_for(at, settings_of_picture(settings.second, 0), options_.memory_limit_bytes, *caches_);
+      bands_for(at, settings_of_picture(settings.second, 0), limit, *caches_, upscaler_bytes);
   const auto network = [&](const Image& image) {
     return upscale(*request.upscaler, image, request.upscale, context);
   };
@@ -454,10 +319,12 @@ std::shared_ptr<const Upscaler> Engine::load_upscaler(const std::filesystem::pat
 
 Image Engine::upscale(const Upscaler& upscaler, const Image& image, const UpscaleOptions& options,
                       const RunContext& context) const {
-  const auto* resident = dynamic_cast<const ResidentUpscaler*>(&upscaler);
-  TT_REQUIRE(resident, "upscale", "the upscaler must come from Engine::load_upscaler");
+  const ResidentUpscaler& resident = resident_upscaler(upscaler);
+  if (image.width_px > 0 && image.height_px > 0)
+    require_upscale_fits(resident, image.width_px, image.height_px, options, image.rgb.size(),
+                         options_.memory_limit_bytes);
   backend_for(Device::kCpu).use_threads(options_.threads);
-  return tintype::upscale(resident->network(), resident->device(), image, options, context);
+  return tintype::upscale(resident.network(), resident.device(), image, options, context);
 }
 
 MachineSpeed Engine::measure_machine() const { return tintype::measure_machine(options_.threads); }
@@ -470,7 +337,7 @@ PartTimes Engine::measure_part(const Model& model, const MeasureRequest& request
   return profile_part(resident->model(), request, context);
 }
 
-std::vector<std::string> offload_names() { return {kNone, kSequential}; }
+std::vector<std::string> offload_names() { return {kNoOffload, kSequentialOffload}; }
 
 ModelInfo inspect(const std::filesystem::path& path, const LoadOptions& options) {
   const CheckpointLayout layout = CheckpointLayout::read(path, options);
@@ -479,7 +346,9 @@ ModelInfo inspect(const std::filesystem::path& path, const LoadOptions& options)
 
 ModelInfo pack(const std::filesystem::path& model, const std::filesystem::path& file,
                const LoadOptions& options, const RunContext& context) {
-  write_packed(CheckpointLayout::read(model, options), file, context);
+  const MergedLayout merged = with_merged_adapters(CheckpointLayout::read(model, options), options,
+                                                   EngineOptions().adapter_budget_bytes);
+  write_packed(merged.layout, file, context);
   return inspect(file);
 }
 

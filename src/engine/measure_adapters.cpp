@@ -112,8 +112,8 @@ AdapterTimes Engine::measure_adapters(const Model& model, const AdapterMeasureRe
     times.adapters.push_back(load_adapter(model, file));
     times.read_s.push_back(seconds_between(start, Clock::now()));
   }
-  TT_REQUIRE(model.adapter_counters().resident >= 2, "files",
-             "must fit the memory for adapters together, only ", model.adapter_counters().resident,
+  TT_REQUIRE(model.adapter_cache().entries >= 2, "files",
+             "must fit the memory for adapters together, only ", model.adapter_cache().entries,
              " stayed");
   time_to_first_kernel(*this, model, with(0), context);  // warms up
   for (int i = 0; i < request.switches; ++i) {

@@ -218,4 +218,17 @@ std::shared_ptr<const Mask> fit_mask(std::shared_ptr<const Mask> mask, int width
            fit({mask->grey, mask->width_px, mask->height_px, 1}, width_px, height_px, mode)});
 }
 
+std::vector<AxisPoint> bilinear_axis(int64_t from, int64_t to) {
+  std::vector<AxisPoint> axis;
+  for (int64_t i = 0; i < to; ++i) {
+    const double at = std::clamp(
+        (static_cast<double>(i) + 0.5) * static_cast<double>(from) / static_cast<double>(to) - 0.5,
+        0.0, static_cast<double>(from - 1));
+    const auto low = static_cast<int64_t>(at);
+    axis.push_back(
+        {low, std::min(low + 1, from - 1), static_cast<float>(at - static_cast<double>(low))});
+  }
+  return axis;
+}
+
 }  // namespace tintype

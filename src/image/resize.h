@@ -1,4 +1,5 @@
-/// Pictures and masks to other sizes, through an antialiased filter. Pure functions; thread-safe.
+/// Pictures and masks to other sizes, through an antialiased filter; positions for resizing without
+/// one. Pure functions; thread-safe.
 /// source  the convolution, its 8-bit passes and rounding are Pillow's Image.resize (13.0), bit for
 ///         bit; the modes are diffusers' VaeImageProcessor.resize
 #pragma once
@@ -35,5 +36,13 @@ std::shared_ptr<const Image> fit_image(std::shared_ptr<const Image> image, int w
                                        int height_px, ResizeMode mode);
 std::shared_ptr<const Mask> fit_mask(std::shared_ptr<const Mask> mask, int width_px, int height_px,
                                      ResizeMode mode);
+
+/// Where a sample of an axis made `to` long from `from` lies: `part` of the way from one of the
+/// old samples to the next. Not antialiased. source  PyTorch's interpolate(align_corners=False)
+struct AxisPoint {
+  int64_t low = 0, high = 0;
+  float part = 0;
+};
+std::vector<AxisPoint> bilinear_axis(int64_t from, int64_t to);
 
 }  // namespace tintype

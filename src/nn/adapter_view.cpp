@@ -47,6 +47,13 @@ AppliedDelta apply(std::shared_ptr<const LayerDelta> delta, float weight) {
   return applied;
 }
 
+WeightFormat joint_format(std::span<const AppliedDelta> deltas, const PackedWeight& weight) {
+  const bool joint = std::ranges::all_of(deltas, [&](const AppliedDelta& applied) {
+    return applied.delta->down->format() == weight.format();
+  });
+  return joint ? weight.format() : WeightFormat::kStored;
+}
+
 AdapterView::AdapterView(std::vector<Entry> entries) {
   std::stable_sort(entries.begin(), entries.end(),
                    [](const Entry& a, const Entry& b) { return a.slot < b.slot; });
@@ -63,6 +70,19 @@ std::span<const AppliedDelta> AdapterView::at(int64_t slot) const {
   const auto i = static_cast<size_t>(slot);
   if (i + 1 >= first_.size()) return {};
   return std::span(deltas_).subspan(first_[i], first_[i + 1] - first_[i]);
+}
+
+std::shared_ptr<const AdapterView> side_by_side(std::span<const AdapterView* const> of_image) {
+  std::vector<AdapterView::Entry> entries;
+  for (size_t image = 0; image < of_image.size(); ++image)
+    for (int64_t slot = 0; of_image[image] && slot < of_image[image]->slots(); ++slot)
+      for (const AppliedDelta& delta : of_image[image]->at(slot)) {
+        entries.push_back({slot, delta});
+        entries.back().delta.first_image = static_cast<int64_t>(image);
+        entries.back().delta.last_image = static_cast<int64_t>(image) + 1;
+      }
+  if (entries.empty()) return nullptr;
+  return std::make_shared<const AdapterView>(std::move(entries));
 }
 
 LowRankTerms::LowRankTerms(std::span<const AppliedDelta> deltas, const Tensor& x, int64_t outputs,

@@ -28,6 +28,7 @@ struct MagnitudeChange {
 /// A change D of one layer's weight, as products: D x = scale * up(mid(down(x))).
 struct LayerDelta {
   /// [R,I/blocks], or [R,I,kh,kw] of a convolution; without `up` it is the whole change [N,...].
+  /// In 8 bits beside a layer in 8 bits, whose rounded inputs it then shares.
   std::unique_ptr<PackedWeight> down;
   std::unique_ptr<PackedWeight> mid;  ///< [R',R,kh,kw] behind a 1x1 `down`; null: none
   std::unique_ptr<PackedWeight> up;   ///< [N,R]
@@ -50,6 +51,10 @@ struct AppliedDelta {
 /// Of a delta at a request's weight.
 AppliedDelta apply(std::shared_ptr<const LayerDelta> delta, float weight);
 
+/// What the input of a layer is best made for: what its weight and every delta multiply in, where
+/// that is the same.
+WeightFormat joint_format(std::span<const AppliedDelta> deltas, const PackedWeight& weight);
+
 class AdapterView {
  public:
   struct Entry {
@@ -61,6 +66,8 @@ class AdapterView {
   /// In the order given to the constructor; empty for most slots of most adapters.
   std::span<const AppliedDelta> at(int64_t slot) const;
   bool empty() const { return deltas_.empty(); }
+  /// All that have something added are below.
+  int64_t slots() const { return first_.empty() ? 0 : static_cast<int64_t>(first_.size()) - 1; }
   /// True when images of a batch differ in what is added to them.
   bool mixed() const { return mixed_; }
 
@@ -69,6 +76,10 @@ class AdapterView {
   std::vector<uint32_t> first_;       ///< of slot i; one more at the end
   bool mixed_ = false;
 };
+
+/// Of a batch whose image i has what `of_image[i]` adds to a whole batch; null: nothing. Null when
+/// all are.
+std::shared_ptr<const AdapterView> side_by_side(std::span<const AdapterView* const> of_image);
 
 /// The low-rank terms of one product, with all that they point to. Lives as long as the product.
 class LowRankTerms {

@@ -52,6 +52,11 @@ std::unique_ptr<PackedWeight> packed_weight(const WeightScope& w, std::span<cons
   return ops::pack(weight, w.device(), w.format());
 }
 
+/// Of a faulty checkpoint's weight too.
+WeightFormat format_of(const std::unique_ptr<PackedWeight>& weight) {
+  return weight ? weight->format() : WeightFormat::kStored;
+}
+
 std::span<const AppliedDelta> deltas_of(const Fused& fused, int64_t slot) {
   return fused.adapters ? fused.adapters->at(slot) : std::span<const AppliedDelta>();
 }
@@ -59,12 +64,12 @@ std::span<const AppliedDelta> deltas_of(const Fused& fused, int64_t slot) {
 }  // namespace
 
 Linear::Linear(const WeightScope& w, int64_t in_features, int64_t out_features,
-               const Options& options)
-    : slot_(w.add_slot(Shape{out_features, in_features})) {
+               const Options& options) {
   const std::array shapes = {Shape{out_features, in_features},
                              Shape{out_features, in_features, 1, 1}};
   weight_ = packed_weight(w, std::span(shapes).first(options.from_conv1x1 ? 2 : 1));
   if (options.bias) bias_ = parameter(w, "bias", out_features);
+  slot_ = w.add_slot(shapes[0], format_of(weight_));
 }
 
 Tensor Linear::forward(const Tensor& x, const Fused& fused) const {
@@ -74,17 +79,19 @@ Tensor Linear::forward(const Tensor& x, const Fused& fused) const {
                     .residual = fused.residual};
   const auto deltas = deltas_of(fused, slot_);
   if (deltas.empty()) return ops::linear(x, *weight_, epilogue);
-  const LowRankTerms terms(deltas, x, weight_->shape()[0], nullptr);
+  const Tensor seen = ops::as_input(x, joint_format(deltas, *weight_));
+  const LowRankTerms terms(deltas, seen, weight_->shape()[0], nullptr);
   terms.add_to(epilogue);
-  return ops::linear(x, *weight_, epilogue);
+  return ops::linear(seen, *weight_, epilogue);
 }
 
 Conv2d::Conv2d(const WeightScope& w, int64_t in_channels, int64_t out_channels, int64_t kernel,
                const Conv2dGeometry& geometry)
-    : slot_(w.add_slot(Shape{out_channels, in_channels, kernel, kernel})), geometry_(geometry) {
+    : geometry_(geometry) {
   const Shape shape{out_channels, in_channels, kernel, kernel};
   weight_ = packed_weight(w, std::span(&shape, 1));
   bias_ = parameter(w, "bias", out_channels);
+  slot_ = w.add_slot(shape, format_of(weight_));
 }
 
 Tensor Conv2d::forward(const Tensor& x, const Fused& fused) const {
@@ -102,9 +109,18 @@ Tensor Conv2d::forward_resized(const Tensor& x, int64_t height, int64_t width,
                     .residual = fused.residual};
   const auto deltas = deltas_of(fused, slot_);
   if (deltas.empty()) return ops::conv2d(x, *weight_, geometry, epilogue);
-  const LowRankTerms terms(deltas, x, weight_->shape()[0], &geometry);
+  const Tensor seen = ops::as_input(x, joint_format(deltas, *weight_));
+  const LowRankTerms terms(deltas, seen, weight_->shape()[0], &geometry);
   terms.add_to(epilogue);
-  return ops::conv2d(x, *weight_, geometry, epilogue);
+  return ops::conv2d(seen, *weight_, geometry, epilogue);
+}
+
+WeightFormat Linear::input_format(const AdapterView* adapters) const {
+  return joint_format(adapters ? adapters->at(slot_) : std::span<const AppliedDelta>(), *weight_);
+}
+
+WeightFormat Conv2d::input_format(const AdapterView* adapters) const {
+  return joint_format(adapters ? adapters->at(slot_) : std::span<const AppliedDelta>(), *weight_);
 }
 
 WeightFormat input_format(std::initializer_list<const Linear*> layers,

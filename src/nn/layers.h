@@ -35,13 +35,11 @@ class Linear {
   Linear(const WeightScope& w, int64_t in_features, int64_t out_features, const Options& options);
   Tensor forward(const Tensor& x, const Fused& fused = {}) const;
   int64_t slot() const { return slot_; }  ///< no other layer of the model has it
-  /// What its input is best made for; see Backend::input_type. Adapters take floats.
-  WeightFormat input_format(const AdapterView* adapters) const {
-    return adapters && !adapters->at(slot_).empty() ? WeightFormat::kStored : weight_->format();
-  }
+  /// What its input is best made for, with what adapters add to it; see Backend::input_type.
+  WeightFormat input_format(const AdapterView* adapters) const;
 
  private:
-  int64_t slot_;  ///< where adapters find it; see WeightScope::add_slot
+  int64_t slot_ = -1;  ///< where adapters find it; see WeightScope::add_slot
   std::unique_ptr<PackedWeight> weight_;
   std::optional<Tensor> bias_;
 };
@@ -55,13 +53,11 @@ class Conv2d {
   /// Over x resized to `height` x `width`, nearest neighbour; see Conv2dGeometry.
   Tensor forward_resized(const Tensor& x, int64_t height, int64_t width,
                          const Fused& fused = {}) const;
-  /// What its input is best made for; see Backend::input_type. Adapters take floats.
-  WeightFormat input_format(const AdapterView* adapters) const {
-    return adapters && !adapters->at(slot_).empty() ? WeightFormat::kStored : weight_->format();
-  }
+  /// What its input is best made for, with what adapters add to it; see Backend::input_type.
+  WeightFormat input_format(const AdapterView* adapters) const;
 
  private:
-  int64_t slot_;
+  int64_t slot_ = -1;
   Conv2dGeometry geometry_;
   std::unique_ptr<PackedWeight> weight_;
   Tensor bias_;

@@ -70,6 +70,16 @@ Tensor cast(const Tensor& x, DType dtype) {
   return out;
 }
 
+Tensor as_input(const Tensor& x, WeightFormat consumer) {
+  require_product_input(x, "as_input", "x");
+  if (x.dtype() != DType::kF32 || backend_for(x.device()).input_type(consumer) == DType::kF32)
+    return x;
+  Tensor out = empty_input(x, x.shape(), consumer);
+  const OpTimer timer([&] { return describe_plain("cast", {&x}, out); });
+  backend_for(x.device()).cast(x, out);
+  return out;
+}
+
 std::unique_ptr<PackedWeight> pack(const Tensor& weight, Device device, WeightFormat format) {
   require_defined(weight, "pack", "weight");
   TT_REQUIRE(weight.rank() == 2 || weight.rank() == 4, "pack",

@@ -18,6 +18,9 @@ Tensor to_device(const Tensor& host, Device device);
 Tensor to_host(const Tensor& x);
 /// Elementwise conversion between f32, f16 and bf16, round to nearest even.
 Tensor cast(const Tensor& x, DType dtype);
+/// x f32 as products with weights of `consumer` take it: rounded once for all of them, where each
+/// would round it; else the same handle. See Backend::input_type.
+Tensor as_input(const Tensor& x, WeightFormat consumer);
 
 /// A weight in host memory, f32 | f16 | bf16, in the form in which `device` multiplies it: [N,K] of
 /// a linear layer or [O,I,kh,kw] of a convolution.

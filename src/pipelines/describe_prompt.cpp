@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "models/single_file.h"
 #include "pipelines/packed_layout.h"
+#include "prompts/adapter_tags.h"
 #include "prompts/prompt_windows.h"
 #include "prompts/token_names.h"
 #include "tintype/prompt.h"
@@ -114,6 +115,7 @@ PromptDescription describe_prompt(const fs::path& model, std::string_view prompt
              options.comma_backtrack);
   TT_REQUIRE(prompt.size() <= kMaxPromptBytes, "prompt", "must have at most ", kMaxPromptBytes,
              " bytes, got ", prompt.size());
+  TaggedPrompt tagged = take_adapter_tags(prompt);
   const Tower tower = find_tower(model, options.tokenizer);
   std::optional<EmbeddingRegistry> embeddings;
   if (!options.embeddings.empty()) {
@@ -121,12 +123,16 @@ PromptDescription describe_prompt(const fs::path& model, std::string_view prompt
     embeddings->add(options.embeddings);
   }
 
-  const PromptSchedule schedule = parse_prompt(prompt, syntax, options.steps);
+  const PromptSchedule schedule = parse_prompt(tagged.text, syntax, options.steps);
   PromptDescription out{.syntax = options.syntax,
                         .steps = options.steps,
                         .schedule = {},
                         .prompts = {},
-                        .skipped_embeddings = {}};
+                        .skipped_embeddings = {},
+                        .adapters = {}};
+  for (AdapterTag& tag : tagged.tags)
+    out.adapters.push_back(
+        {.name = std::move(tag.name), .weight = tag.weight, .text_weight = tag.text_weight});
   if (embeddings) out.skipped_embeddings = embeddings->skipped();
   const EmbeddingRegistry* registry = embeddings ? &*embeddings : nullptr;
   for (const PromptSchedule::Variant& variant : schedule.variants) {

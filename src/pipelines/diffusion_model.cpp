@@ -239,6 +239,7 @@ DiffusionModel DiffusionModel::load(const CheckpointLayout& layout, Device devic
                        .schedule = layout.schedule,
                        .profile = layout.profile,
                        .default_reuse_threshold = reuse_threshold(layout.network.profile),
+                       .merged_adapters = layout.merged_adapters,
                        .id = next_model_id()};
   context.report(Stage::kLoad, ++done, parts);
   for (const CheckpointLayout::TextTower& tower : layout.text_towers) {
@@ -279,6 +280,7 @@ DiffusionModel DiffusionModel::load_in_turn(const CheckpointLayout& layout,
       .profile = shapes.profile,
       .latent_rgb = shapes.latent_rgb,
       .default_reuse_threshold = shapes.default_reuse_threshold,
+      .merged_adapters = layout.merged_adapters,
       .id = next_model_id()};
   const TurnOfPart together = turn();
   for (size_t i = 0; i < layout.text_towers.size(); ++i)

@@ -56,6 +56,7 @@ struct CheckpointLayout {
   /// vae/latent_rgb.json, where the checkpoint brings its own map for previews.
   std::optional<Json> latent_rgb = {};
   std::shared_ptr<const PackedFile> packed = nullptr;  ///< the file, when it is in packed form
+  std::vector<AdapterSetting> merged_adapters = {};    ///< in the weights
 
   /// A folder, a packed model, or a single file with the options that it needs.
   /// throws kNotFound, kIo, kCorruptFile; kUnsupported: another pipeline class or family, a part
@@ -83,6 +84,7 @@ struct DiffusionModel {
   std::optional<LatentRgb> latent_rgb = {};
   /// What TextToImageRequest::reuse_threshold is when a request leaves it open.
   float default_reuse_threshold = 0;
+  std::vector<AdapterSetting> merged_adapters = {};  ///< see CheckpointLayout
 
   uint64_t id = 0;  ///< no other model of this process has it: for the keys of caches
   std::shared_ptr<ModelCaches> caches = nullptr;  ///< the engine's; null: nothing is kept

@@ -105,13 +105,14 @@ void count_up(TextToImageRequest& request, uint64_t pictures) {
 
 DiffusionRun::DiffusionRun(const DiffusionModel& model, TextToImageSettings settings,
                            const RunContext& context, const DiffusionModel* refiner,
-                           const AdapterSet& adapters)
+                           const PictureAdapters& adapters)
     : model_(model),
       settings_(std::move(settings)),
       context_(context),
       stream_(noise_of(settings_)),
       reused_(static_cast<size_t>(settings_.batch_size), 0) {
-  settings_.adapters = adapter_settings(adapters);
+  for (int i = 0; i < (adapters.differ() ? settings_.batch_size : 1); ++i)
+    picture_adapters_.push_back(adapter_settings(adapters.of(i)));
   context_.report(Stage::kEncodePrompt, 0, 1);
   add_part(model, settings_.sampler, adapters);
   parts_[0].first = parts_[0].sampler->first_call(skipped_steps(settings_));
@@ -130,13 +131,20 @@ DiffusionRun::DiffusionRun(const DiffusionModel& model, TextToImageSettings sett
 }
 
 void DiffusionRun::add_part(const DiffusionModel& model, const std::string& sampler,
-                            const AdapterSet& adapters) {
-  Part part{model, encode_prompts(model, settings_, adapters),
-            sampler_of(model, settings_, sampler)};
+                            const PictureAdapters& adapters) {
+  Part part{model, {}, sampler_of(model, settings_, sampler)};
+  for (int i = 0; i < (adapters.differ() ? settings_.batch_size : 1); ++i)
+    part.prompts.push_back(encode_prompts(model, settings_, adapters.of(i)));
   part.last = part.calls();
-  settings_.prompt_truncated |= part.prompts.truncated;
-  add_new(settings_.skipped_embeddings, part.prompts.skipped_embeddings);
+  settings_.prompt_truncated |= part.prompts[0].truncated;
+  add_new(settings_.skipped_embeddings, part.prompts[0].skipped_embeddings);
   parts_.push_back(std::move(part));
+}
+
+std::vector<const Conditioning*> DiffusionRun::Part::at(int call) const {
+  std::vector<const Conditioning*> all;
+  for (const PromptConditioning& one : prompts) all.push_back(&one.at(call, calls()));
+  return all;
 }
 
 Shape DiffusionRun::latent_shape() const {
@@ -205,7 +213,7 @@ Tensor DiffusionRun::denoise(Tensor latents, const KnownRegion* known) {
       Tensor input = part.sampler->scale_model_input(latents, i);
       if (sees_mask) input = ops::concat_last(input, extra);
       const float timestep = part.sampler->timesteps()[static_cast<size_t>(i)];
-      const Tensor prediction = network.predict(input, timestep, part.prompts.at(i, part.calls()));
+      const Tensor prediction = network.predict(input, timestep, part.at(i));
       latents = part.sampler->step(prediction, i, latents, noise);
       if (known && !sees_mask) latents = with_known(latents, *known, level_after(p, i));
       timings_.step_s.push_back(step.lap());
@@ -236,6 +244,8 @@ std::vector<TextToImageResult> DiffusionRun::decode(const Tensor& latents,
     TextToImageResult& result = results[static_cast<size_t>(i)];
     result.image = to_image(decode_latents(parts_.back().model, latents.slice(i, i + 1), bands));
     result.settings = settings_of_picture(settings_, i);
+    const size_t own = picture_adapters_.size() > 1 ? static_cast<size_t>(i) : 0;
+    result.settings.adapters = picture_adapters_[own];
     result.settings.reused_calls = reused_[static_cast<size_t>(i)];
     context_.report(Stage::kDecode, i + 1, images);
   }

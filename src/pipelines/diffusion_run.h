@@ -51,7 +51,7 @@ class DiffusionRun {
   /// `adapters` add to the model, not to the refiner. The arguments but `settings` outlive this.
   /// throws kInvalidArgument when the settings' strength leaves a network no call
   DiffusionRun(const DiffusionModel& model, TextToImageSettings settings, const RunContext& context,
-               const DiffusionModel* refiner = nullptr, const AdapterSet& adapters = {});
+               const DiffusionModel* refiner = nullptr, const PictureAdapters& adapters = {});
 
   /// Host tensors [B,h,w,C]; the order of these calls is the order of the reference's draws.
   Tensor start_noise() { return stream_.start(latent_shape()); }
@@ -77,14 +77,16 @@ class DiffusionRun {
   /// One network's part: calls first..last-1 of its sampler.
   struct Part {
     const DiffusionModel& model;
-    PromptConditioning prompts;
+    std::vector<PromptConditioning> prompts;  ///< one, or where adapters differ each picture's
     std::unique_ptr<Sampler> sampler;
     int first = 0, last = 0;
     int calls() const { return static_cast<int>(sampler->timesteps().size()); }
+    /// What network call `call` is told, as `prompts`.
+    std::vector<const Conditioning*> at(int call) const;
   };
 
   void add_part(const DiffusionModel& model, const std::string& sampler,
-                const AdapterSet& adapters);
+                const PictureAdapters& adapters);
   /// The level that latents are at after call `i` of a part; none: the picture is clean.
   std::optional<SignalNoise> level_after(size_t part, int i) const;
 
@@ -93,7 +95,8 @@ class DiffusionRun {
   const RunContext& context_;
   std::vector<Part> parts_;
   BatchNoise stream_;
-  std::vector<int> reused_;  ///< calls, of each image
+  std::vector<int> reused_;                                    ///< calls, of each image
+  std::vector<std::vector<AdapterSetting>> picture_adapters_;  ///< as Part::prompts
   StageTimings timings_;
   Stopwatch total_, stage_;
 };

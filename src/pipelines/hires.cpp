@@ -31,20 +31,19 @@ double cubic(double x) {
 }
 
 std::vector<Taps> taps_of(int64_t from, int64_t to, LatentFilter filter) {
-  std::vector<Taps> axis(static_cast<size_t>(to));
+  std::vector<Taps> axis;
+  if (filter == LatentFilter::kBilinear) {
+    for (const AxisPoint& point : bilinear_axis(from, to))
+      axis.push_back({{point.low, point.high}, {1 - point.part, point.part}});
+    return axis;
+  }
   const auto clamped = [from](int64_t i) { return std::clamp<int64_t>(i, 0, from - 1); };
   for (int64_t i = 0; i < to; ++i) {
-    Taps& taps = axis[static_cast<size_t>(i)];
-    double at =
+    const double at =
         (static_cast<double>(i) + 0.5) * static_cast<double>(from) / static_cast<double>(to) - 0.5;
-    if (filter == LatentFilter::kBilinear) at = std::max(at, 0.0);
     const auto low = static_cast<int64_t>(std::floor(at));
     const double part = at - static_cast<double>(low);
-    if (filter == LatentFilter::kBilinear) {
-      taps.at = {clamped(low), clamped(low + 1)};
-      taps.weight = {static_cast<float>(1 - part), static_cast<float>(part)};
-      continue;
-    }
+    Taps& taps = axis.emplace_back();
     for (int64_t k = 0; k < 4; ++k) {
       taps.at[static_cast<size_t>(k)] = clamped(low + k - 1);
       taps.weight[static_cast<size_t>(k)] =
@@ -124,12 +123,10 @@ HiresSettings resolve_settings(const DiffusionModel& model, const HiresRequest& 
   return settings;
 }
 
-std::vector<TextToImageResult> hires_images(const DiffusionModel& model,
-                                            const HiresSettings& settings,
-                                            const PictureUpscaler& network,
-                                            const RunContext& context,
-                                            const DiffusionModel* refiner,
-                                            const PictureBands& bands, const AdapterSet& adapters) {
+std::vector<TextToImageResult> hires_images(
+    const DiffusionModel& model, const HiresSettings& settings, const PictureUpscaler& network,
+    const RunContext& context, const DiffusionModel* refiner, const PictureBands& bands,
+    const PictureAdapters& adapters) {
   const TextToImageSettings& to = settings.second;
   const bool as_latents = enlarges_latents(to.hires_method);
   Stopwatch first_pass;
@@ -141,7 +138,7 @@ std::vector<TextToImageResult> hires_images(const DiffusionModel& model,
 
   std::vector<TextToImageResult> results;
   for (int i = 0; i < to.batch_size; ++i) {
-    DiffusionRun second(model, settings_of_picture(to, i), context, refiner, adapters);
+    DiffusionRun second(model, settings_of_picture(to, i), context, refiner, adapters.of(i));
     const Shape shape = second.latent_shape();
     Tensor start;
     if (as_latents) {

@@ -28,7 +28,7 @@ using PictureUpscaler = std::function<Image(const Image&)>;
 std::vector<TextToImageResult> hires_images(
     const DiffusionModel& model, const HiresSettings& settings, const PictureUpscaler& network,
     const RunContext& context, const DiffusionModel* refiner = nullptr,
-    const PictureBands& bands = {}, const AdapterSet& adapters = {});
+    const PictureBands& bands = {}, const PictureAdapters& adapters = {});
 
 enum class LatentFilter { kBilinear, kBicubic };
 /// Latents [1,h,w,C] on the host in another size, not antialiased. source  PyTorch's

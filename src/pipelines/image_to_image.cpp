@@ -8,7 +8,7 @@ namespace tintype {
 std::vector<TextToImageResult> image_to_images(
     const DiffusionModel& model, const TextToImageSettings& settings,
     std::shared_ptr<const Image> image, const RunContext& context, const DiffusionModel* refiner,
-    const PictureBands& bands, const AdapterSet& adapters) {
+    const PictureBands& bands, const PictureAdapters& adapters) {
   image = fit_image(std::move(image), settings.width_px, settings.height_px, settings.resize);
   DiffusionRun run(model, settings, context, refiner, adapters);
   // Draws before the start noise, as the reference.

@@ -120,7 +120,7 @@ Image pasted(const Canvas& canvas, const TextToImageSettings& s, Image drawn) {
 std::vector<TextToImageResult> inpaint_images(
     const DiffusionModel& model, const TextToImageSettings& settings,
     std::shared_ptr<const Image> image, std::shared_ptr<const Mask> mask, const RunContext& context,
-    const DiffusionModel* refiner, const PictureBands& bands, const AdapterSet& adapters) {
+    const DiffusionModel* refiner, const PictureBands& bands, const PictureAdapters& adapters) {
   const Canvas canvas = prepare(settings, std::move(image), mask);
   DiffusionRun run(model, settings, context, refiner, adapters);
   const bool all_noise = settings.strength == 1.0;

@@ -18,6 +18,6 @@ std::vector<TextToImageResult> inpaint_images(
     const DiffusionModel& model, const TextToImageSettings& settings,
     std::shared_ptr<const Image> image, std::shared_ptr<const Mask> mask, const RunContext& context,
     const DiffusionModel* refiner = nullptr, const PictureBands& bands = {},
-    const AdapterSet& adapters = {});
+    const PictureAdapters& adapters = {});
 
 }  // namespace tintype

@@ -96,7 +96,7 @@ MemoryPrediction predict_memory(const DiffusionModel& meta, const PictureSize& s
   const Tensor latents = meta_latents(meta, size, size.batch, meta.network->traits().in_channels);
   // The second call has beside it what the first one keeps.
   for (int call = 0; call < (size.reuse_threshold > 0 ? 2 : 1); ++call)
-    network.predict(latents, 999.0f, prompts.variants.front());
+    network.predict(latents, 999.0f, {&prompts.variants.front()});
   prediction.denoise_bytes = memory.peak_bytes();
   return prediction;
 }

@@ -25,14 +25,19 @@ Conditioning positive(const Conditioning& both) {
 }
 
 /// What a network call depends on, but for the network.
-uint64_t question_of(const Tensor& latents, float timestep, const Conditioning& conditioning) {
-  std::vector<uint64_t> sums;
-  for (const Tensor* part :
-       {&latents, &conditioning.context, &conditioning.pooled, &conditioning.time_ids}) {
-    const Tensor host = part->defined() ? ops::to_host(*part) : Tensor();
+uint64_t question_of(const Tensor& latents, float timestep,
+                     const std::vector<const Conditioning*>& conditioning) {
+  std::vector<uint64_t> sums = {std::bit_cast<uint32_t>(timestep)};
+  const auto add = [&](const Tensor& part) {
+    const Tensor host = part.defined() ? ops::to_host(part) : Tensor();
     sums.push_back(host.defined() ? checksum64({host.bytes(), host.nbytes()}) : 0);
+  };
+  add(latents);
+  for (const Conditioning* one : conditioning) {
+    add(one->context);
+    add(one->pooled);
+    add(one->time_ids);
   }
-  sums.push_back(std::bit_cast<uint32_t>(timestep));
   return checksum64(std::as_bytes(std::span(sums)));
 }
 
@@ -72,8 +77,8 @@ bool NetworkCalls::guided_at(float timestep) const {
 }
 
 Tensor NetworkCalls::predict(const Tensor& latents, float timestep,
-                             const Conditioning& conditioning) {
-  const bool guidance = conditioning.context.dim(0) == 2;
+                             const std::vector<const Conditioning*>& conditioning) {
+  const bool guidance = conditioning[0]->context.dim(0) == 2;
   const bool left_out = guidance && !guided_at(timestep);
   unguided_ += left_out;
   replayed_ = false;
@@ -93,25 +98,29 @@ Tensor NetworkCalls::predict(const Tensor& latents, float timestep,
 }
 
 Tensor NetworkCalls::compute(const Tensor& latents, float timestep,
-                             const Conditioning& conditioning, bool left_out) {
+                             const std::vector<const Conditioning*>& conditioning,
+                             bool left_out) {
   const Guidance how{.scale = scale_, .rescale = rescale_};
   const int64_t images = latents.dim(0);
-  if (conditioning_ != &conditioning)  // prompt editing: the kept features answer to other words
+  if (conditioning_ != conditioning)  // prompt editing: the kept features answer to other words
     for (StepReuse& reuse : reuse_) reuse = {.threshold = reuse.threshold};
-  if (conditioning_ != &conditioning || left_out != left_out_) {
-    rows_ =
-        for_batch(left_out ? positive(conditioning) : conditioning, reuse_.empty() ? images : 1);
-    rows_.projections = std::make_shared<ContextProjections>();
+  if (conditioning_ != conditioning || left_out != left_out_) {
+    rows_.clear();
+    for (const Conditioning* one : conditioning) rows_.push_back(left_out ? positive(*one) : *one);
+    if (reuse_.empty())
+      rows_ = {rows_.size() == 1 ? for_batch(rows_[0], images) : side_by_side(rows_)};
+    for (Conditioning& rows : rows_) rows.projections = std::make_shared<ContextProjections>();
   }
-  conditioning_ = &conditioning;
+  conditioning_ = conditioning;
   left_out_ = left_out;
-  if (reuse_.empty()) return tintype::predict(model_, latents, timestep, rows_, how);
+  if (reuse_.empty()) return tintype::predict(model_, latents, timestep, rows_[0], how);
 
   std::vector<Tensor> predictions;
   for (int64_t i = 0; i < images; ++i) {
     const auto image = static_cast<size_t>(i);
-    predictions.push_back(
-        tintype::predict(model_, latents.slice(i, i + 1), timestep, rows_, how, &reuse_[image]));
+    predictions.push_back(tintype::predict(model_, latents.slice(i, i + 1), timestep,
+                                           rows_[rows_.size() == 1 ? 0 : image], how,
+                                           &reuse_[image]));
     reused_[image] += reuse_[image].reused;
   }
   return predictions.size() == 1 ? predictions[0] : ops::concat_first(predictions);

@@ -17,9 +17,11 @@ class NetworkCalls {
                StepJournal* journal = nullptr);
 
   /// latents [B,h,w,C] -> prediction [B,h,w,C], guided at noise levels within the interval.
-  /// `conditioning` is one image's (encode_prompts), and outlives this: another one forgets what
-  /// was kept. The journal answers as far as it can.
-  Tensor predict(const Tensor& latents, float timestep, const Conditioning& conditioning);
+  /// `conditioning` is one image's (encode_prompts), for all of them or for each; the same text. It
+  /// outlives this: another one forgets what was kept. The journal answers
+  /// as far as it can.
+  Tensor predict(const Tensor& latents, float timestep,
+                 const std::vector<const Conditioning*>& conditioning);
 
   int reused(size_t image) const { return reused_[image]; }  ///< calls
   int unguided() const { return unguided_; }   ///< calls without guidance that could have had it
@@ -27,8 +29,8 @@ class NetworkCalls {
 
  private:
   bool guided_at(float timestep) const;
-  Tensor compute(const Tensor& latents, float timestep, const Conditioning& conditioning,
-                 bool left_out);
+  Tensor compute(const Tensor& latents, float timestep,
+                 const std::vector<const Conditioning*>& conditioning, bool left_out);
 
   const DiffusionModel& model_;
   StepJournal* journal_;
@@ -36,9 +38,10 @@ class NetworkCalls {
   GuidanceInterval interval_;
   std::vector<float> signal_;  ///< alphas_cumprod; empty when guidance is everywhere
   // The last call's, and what it became for the network.
-  const Conditioning* conditioning_ = nullptr;
+  std::vector<const Conditioning*> conditioning_;
   bool left_out_ = false;  ///< guidance was
-  Conditioning rows_;
+  std::vector<Conditioning>
+      rows_;  ///< one for the batch, or where calls may be reused each image's
   /// One for each image, so that a batch's pictures are those drawn alone; none when every call is
   /// computed.
   std::vector<StepReuse> reuse_;

@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "models/precision.h"
+#include "pipelines/request_adapters.h"
 #include "tokenizers/clip_files_json.h"
 
 namespace tintype {
@@ -26,6 +27,20 @@ const Json& list_of(const JsonObject& model, const char* key) {
     fail(ErrorKind::kCorruptFile, model.origin(), key, " must be a list, got ",
          list == model.json().end() ? "nothing" : list->type_name());
   return *list;
+}
+
+/// What was merged into the weights before they were packed. throws kCorruptFile
+std::vector<AdapterSetting> merged_adapters_of(const JsonObject& model) {
+  std::vector<AdapterSetting> merged;
+  if (!model.json().contains("merged_adapters")) return merged;
+  for (const Json& entry : list_of(model, "merged_adapters")) {
+    const JsonObject one(entry, model.origin() + " (merged_adapters)");
+    const auto weight = [&](const char* key) {
+      return static_cast<float>(one.number(key, -kMaxAdapterWeight, kMaxAdapterWeight));
+    };
+    merged.push_back({one.text("name"), weight("weight"), weight("text_weight")});
+  }
+  return merged;
 }
 
 std::string note_of(const JsonObject& model, const PackedFile& file) {
@@ -79,7 +94,8 @@ CheckpointLayout read_packed_layout(const fs::path& path) {
                               JsonObject(*schedule, file->origin() + " (schedule)")),
                           .schedule_json = *schedule,
                           .profile = model.text("profile"),
-                          .packed = file};
+                          .packed = file,
+                          .merged_adapters = merged_adapters_of(model)};
   layout.traits.zero_absent_negative =
       model.boolean("zero_absent_negative", layout.traits.zero_absent_negative);
   if (const auto map = model.json().find("latent_rgb"); map != model.json().end())
@@ -119,6 +135,9 @@ uint64_t write_packed(const CheckpointLayout& given, const fs::path& file,
                       {"tokenizers", std::move(tokenizers)},
                       {"source", layout.kind},
                       {"note", layout.note}};
+  for (const AdapterSetting& one : layout.merged_adapters)
+    description["merged_adapters"].push_back(
+        {{"name", one.name}, {"weight", one.weight}, {"text_weight", one.text_weight}});
   if (layout.latent_rgb) description["latent_rgb"] = *layout.latent_rgb;
   return writer.finish(description);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "image/resize.h"
 #include "ops/ops.h"
 #include "pipelines/network_calls.h"
 
@@ -31,24 +32,6 @@ std::vector<float> colours(const NetworkCall& call, int64_t index, DenoisedWeigh
       rgb[position * 3 + k] = sum;
     }
   return rgb;
-}
-
-/// Where a pixel of a resized row comes from: between `low` and `high`, at `part` of the way.
-struct Between {
-  size_t low = 0, high = 0;
-  float part = 0;
-};
-std::vector<Between> resized_axis(int64_t from, int64_t to) {
-  std::vector<Between> axis;
-  for (int64_t i = 0; i < to; ++i) {
-    const double at = std::clamp(
-        (static_cast<double>(i) + 0.5) * static_cast<double>(from) / static_cast<double>(to) - 0.5,
-        0.0, static_cast<double>(from - 1));
-    const auto low = static_cast<size_t>(at);
-    axis.push_back({low, std::min(low + 1, static_cast<size_t>(from - 1)),
-                    static_cast<float>(at - static_cast<double>(low))});
-  }
-  return axis;
 }
 
 /// Without std::lerp's care for infinities, which costs more than the rest of a preview.
@@ -84,17 +67,17 @@ Image preview_image(std::span<const float> rgb, int64_t height, int64_t width, i
   const auto scaled = [&](int64_t side) {
     return std::max<int64_t>(1, (side * size + longer / 2) / longer);
   };
-  const std::vector<Between> rows = resized_axis(height, scaled(height));
-  const std::vector<Between> columns = resized_axis(width, scaled(width));
+  const std::vector<AxisPoint> rows = bilinear_axis(height, scaled(height));
+  const std::vector<AxisPoint> columns = bilinear_axis(width, scaled(width));
   Image image{.width_px = static_cast<int>(columns.size()),
               .height_px = static_cast<int>(rows.size()),
               .rgb = {}};
   image.rgb.reserve(rows.size() * columns.size() * 3);
-  for (const Between& y : rows)
-    for (const Between& x : columns)
+  for (const AxisPoint& y : rows)
+    for (const AxisPoint& x : columns)
       for (size_t k = 0; k < 3; ++k) {
-        const auto at = [&](size_t row, size_t column) {
-          return rgb[(row * static_cast<size_t>(width) + column) * 3 + k];
+        const auto at = [&](int64_t row, int64_t column) {
+          return rgb[static_cast<size_t>(row * width + column) * 3 + k];
         };
         const float upper = between(at(y.low, x.low), at(y.low, x.high), x.part);
         const float lower = between(at(y.high, x.low), at(y.high, x.high), x.part);

@@ -264,6 +264,24 @@ Conditioning for_batch(const Conditioning& conditioning, int64_t images) {
           repeated(conditioning.time_ids), conditioning.adapters};
 }
 
+Conditioning side_by_side(std::span<const Conditioning> of_image) {
+  const auto joined = [&](Tensor Conditioning::*rows) {
+    std::vector<Tensor> all;
+    if (!(of_image[0].*rows).defined()) return Tensor();
+    for (int64_t row = 0; row < (of_image[0].*rows).dim(0); ++row)
+      for (const Conditioning& one : of_image) all.push_back((one.*rows).slice(row, row + 1));
+    return ops::concat_first(all);
+  };
+  Conditioning all{.context = joined(&Conditioning::context),
+                   .pooled = joined(&Conditioning::pooled),
+                   .time_ids = joined(&Conditioning::time_ids)};
+  std::vector<const nn::AdapterView*> views;
+  for (int64_t row = 0; row < of_image[0].context.dim(0); ++row)
+    for (const Conditioning& one : of_image) views.push_back(one.adapters.get());
+  all.adapters = nn::side_by_side(views);
+  return all;
+}
+
 PromptConditioning encode_prompts(const DiffusionModel& model, const TextToImageSettings& s,
                                   const AdapterSet& adapters) {
   const PromptSyntax syntax = parse_prompt_syntax(s.prompt_syntax);

@@ -3,6 +3,7 @@
 /// prompt editing brings. Thread-safe: no state.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,9 @@ struct PromptConditioning {
 /// Every row `images` times, one after the other: under guidance all negative rows, then all
 /// positive ones, as the reference orders a batch.
 Conditioning for_batch(const Conditioning& conditioning, int64_t images);
+
+/// The same of images with a conditioning each, of equal shapes.
+Conditioning side_by_side(std::span<const Conditioning> of_image);
 
 /// For one picture; the network's part of the adapters is in every conditioning. throws
 /// kUnsupported, kInvalidArgument; of embeddings also kNotFound, kIo, kCorruptFile

@@ -169,6 +169,7 @@ TextToImageSettings resolve_drawing(const DiffusionModel& model, const TextToIma
   s.seed = request.seed ? *request.seed : std::random_device{}();
   s.model_name = model.name;
   s.profile = model.profile;
+  s.merged_adapters = model.merged_adapters;
   return s;
 }
 

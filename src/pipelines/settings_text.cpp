@@ -96,6 +96,23 @@ std::string adapter_tags(const TextToImageSettings& s) {
   return text;
 }
 
+/// "ink 0.8; wash 0.5": those that are in the model's weights are no part of the prompt.
+std::string merged_text(const TextToImageSettings& s) {
+  std::string text;
+  for (const AdapterSetting& one : s.merged_adapters) {
+    text += cat(text.empty() ? "" : "; ", one_line(one.name), " ", one.weight);
+    if (one.text_weight != one.weight) text += cat(" (text ", one.text_weight, ")");
+  }
+  return text;
+}
+
+nlohmann::ordered_json adapters_json(const std::vector<AdapterSetting>& adapters) {
+  nlohmann::ordered_json json;
+  for (const AdapterSetting& one : adapters)
+    json.push_back({{"name", one.name}, {"weight", one.weight}, {"text_weight", one.text_weight}});
+  return json;
+}
+
 const char* name_of(MaskFill fill) {
   switch (fill) {
     case MaskFill::kOriginal:
@@ -138,26 +155,27 @@ std::string parameters_text(const TextToImageSettings& s) {
   if (!negative.empty()) text += "Negative prompt: " + one_line(negative) + "\n";
   const std::string scheduler =
       s.scheduler.empty() ? "" : " " + label_in(diffusion_schedulers(), s.scheduler);
-  return text + cat("Steps: ", s.steps, ", Sampler: ", label_in(diffusion_samplers(), s.sampler),
-                    scheduler, ", CFG scale: ", s.guidance_scale, ", Seed: ", s.seed,
-                    ", Size: ", s.width_px, "x", s.height_px, ", Model: ", s.model_name,
-                    ", RNG: ", s.rng == "torch" ? "CPU" : "NV",
-                    s.variation_strength > 0
-                        ? cat(", Variation seed: ", s.variation_seed,
-                              ", Variation seed strength: ", s.variation_strength)
-                        : "",
-                    s.strength ? cat(", Denoising strength: ", *s.strength) : "",
-                    s.hires_scale > 0
-                        ? cat(", Hires upscale: ", s.hires_scale, ", Hires upscaler: ",
-                              quoted(s.hires_upscaler.empty() ? s.hires_method : s.hires_upscaler))
-                        : "",
-                    s.inpaint ? inpaint_text(*s.inpaint) : "",
-                    s.profile == kExact ? "" : cat(", Profile: ", quoted(s.profile)),
-                    s.reuse_threshold > 0 ? cat(", Reuse threshold: ", s.reuse_threshold) : "",
-                    s.guidance_interval.everywhere()
-                        ? ""
-                        : cat(", Guidance interval: ", s.guidance_interval.low, "-",
-                              s.guidance_interval.high));
+  return text +
+         cat("Steps: ", s.steps, ", Sampler: ", label_in(diffusion_samplers(), s.sampler),
+             scheduler, ", CFG scale: ", s.guidance_scale, ", Seed: ", s.seed,
+             ", Size: ", s.width_px, "x", s.height_px, ", Model: ", s.model_name,
+             ", RNG: ", s.rng == "torch" ? "CPU" : "NV",
+             s.variation_strength > 0 ? cat(", Variation seed: ", s.variation_seed,
+                                            ", Variation seed strength: ", s.variation_strength)
+                                      : "",
+             s.strength ? cat(", Denoising strength: ", *s.strength) : "",
+             s.hires_scale > 0
+                 ? cat(", Hires upscale: ", s.hires_scale, ", Hires upscaler: ",
+                       quoted(s.hires_upscaler.empty() ? s.hires_method : s.hires_upscaler))
+                 : "",
+             s.inpaint ? inpaint_text(*s.inpaint) : "",
+             s.merged_adapters.empty() ? "" : cat(", Merged adapters: ", quoted(merged_text(s))),
+             s.profile == kExact ? "" : cat(", Profile: ", quoted(s.profile)),
+             s.reuse_threshold > 0 ? cat(", Reuse threshold: ", s.reuse_threshold) : "",
+             s.guidance_interval.everywhere()
+                 ? ""
+                 : cat(", Guidance interval: ", s.guidance_interval.low, "-",
+                       s.guidance_interval.high));
 }
 
 std::string settings_json(const TextToImageSettings& s) {
@@ -182,9 +200,8 @@ std::string settings_json(const TextToImageSettings& s) {
   if (!s.negative_prompt_2.empty()) json["negative_prompt_2"] = s.negative_prompt_2;
   add_size_conditioning(json, s);
   if (!s.embeddings.empty()) json["embeddings"] = last_name(s.embeddings);
-  for (const AdapterSetting& one : s.adapters)
-    json["adapters"].push_back(
-        {{"name", one.name}, {"weight", one.weight}, {"text_weight", one.text_weight}});
+  if (!s.adapters.empty()) json["adapters"] = adapters_json(s.adapters);
+  if (!s.merged_adapters.empty()) json["merged_adapters"] = adapters_json(s.merged_adapters);
   if (s.eta > 0) json["eta"] = s.eta;
   if (s.profile != kExact) json["profile"] = s.profile;
   add_left_out(json, s);

@@ -19,6 +19,6 @@ std::vector<TextToImageResult> text_to_images(const DiffusionModel& model,
                                               const RunContext& context,
                                               const DiffusionModel* refiner = nullptr,
                                               const PictureBands& bands = {},
-                                              const AdapterSet& adapters = {});
+                                              const PictureAdapters& adapters = {});
 
 }  // namespace tintype

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <memory>
 
+#include "backend/meta/meta_backend.h"
 #include "backend/registry.h"
 #include "base/check.h"
 #include "image/resize.h"
@@ -71,6 +72,20 @@ Image resized(Image result, const Image& source, double scale) {
   return *fit_image(whole, width, height, ResizeMode::kFit);
 }
 
+void check_options(const UpscaleOptions& options) {
+  TT_REQUIRE(options.tile_px == 0 || options.tile_px >= kLeastTilePx, "tile_px", "must be 0 or at ",
+             "least ", kLeastTilePx, ", got ", options.tile_px);
+  TT_REQUIRE(options.overlap_px >= 0 && options.overlap_px <= kMaxResultSidePx, "overlap_px",
+             "must be in 0..", kMaxResultSidePx, ", got ", options.overlap_px);
+}
+
+/// The most that a tile looks at.
+int longest(const std::vector<TileSpan>& spans) {
+  int most = 0;
+  for (const TileSpan& span : spans) most = std::max(most, span.to - span.from);
+  return most;
+}
+
 }  // namespace
 
 std::vector<TileSpan> tile_spans(int size, int multiple, const UpscaleOptions& options) {
@@ -90,12 +105,29 @@ std::vector<TileSpan> tile_spans(int size, int multiple, const UpscaleOptions& o
   return spans;
 }
 
+MetaUpscaler load_meta_upscaler(const std::filesystem::path& file) {
+  const MetaMemory memory;
+  MetaUpscaler meta{.network = load_upscaler(file, Device::kMeta)};
+  meta.weight_bytes = memory.live_bytes();
+  return meta;
+}
+
+uint64_t predict_upscale(const UpscalingNetwork& meta, int width_px, int height_px,
+                         const UpscaleOptions& options) {
+  check_options(options);
+  const auto& traits = meta.traits();
+  const int multiple = static_cast<int>(traits.multiple);
+  const Shape tile{1, longest(tile_spans(height_px, multiple, options)),
+                   longest(tile_spans(width_px, multiple, options)), 3};
+  const MetaMemory memory;
+  meta.forward(ops::empty(tile, DType::kF32, Device::kMeta), {});
+  const uint64_t pixels = static_cast<uint64_t>(width_px) * static_cast<uint64_t>(height_px);
+  return memory.peak_bytes() + 3 * pixels * static_cast<uint64_t>(traits.scale * traits.scale);
+}
+
 Image upscale(const UpscalingNetwork& network, Device device, const Image& image,
               const UpscaleOptions& options, const RunContext& context) {
-  TT_REQUIRE(options.tile_px == 0 || options.tile_px >= kLeastTilePx, "tile_px", "must be 0 or at ",
-             "least ", kLeastTilePx, ", got ", options.tile_px);
-  TT_REQUIRE(options.overlap_px >= 0 && options.overlap_px <= kMaxResultSidePx, "overlap_px",
-             "must be in 0..", kMaxResultSidePx, ", got ", options.overlap_px);
+  check_options(options);
   TT_REQUIRE(image.width_px > 0 && image.height_px > 0 &&
                  image.rgb.size() ==
                      static_cast<size_t>(image.width_px) * static_cast<size_t>(image.height_px) * 3,

@@ -192,8 +192,8 @@ WeightScope WeightScope::operator/(int64_t index) const {
   return *this / std::string_view(std::to_string(index));
 }
 
-int64_t WeightScope::add_slot(const Shape& shape) const {
-  state_->slots.push_back({.path = path_, .shape = shape});
+int64_t WeightScope::add_slot(const Shape& shape, WeightFormat format) const {
+  state_->slots.push_back({.path = path_, .shape = shape, .format = format});
   return static_cast<int64_t>(state_->slots.size()) - 1;
 }
 

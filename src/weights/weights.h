@@ -91,8 +91,9 @@ struct PackingCount {
 /// A weight that products are made with: where adapters may add to a model. Its number among the
 /// model's slots is its index.
 struct WeightSlot {
-  std::string path;  ///< "down_blocks.0.resnets.1.conv1"
-  Shape shape;       ///< [N,K] or [O,I,kh,kw]
+  std::string path;                             ///< "down_blocks.0.resnets.1.conv1"
+  Shape shape;                                  ///< [N,K] or [O,I,kh,kw]
+  WeightFormat format = WeightFormat::kStored;  ///< what the layer multiplies in
   /// Its path in the layout that single files use ("input_blocks.1.0.in_layers.2"), which adapters
   /// may name it by; "" where that is the same.
   std::string original_path = {};
@@ -152,7 +153,7 @@ class WeightScope {
   bool has(std::string_view name) const;
 
   /// This path as the next slot of the model; returns its number.
-  int64_t add_slot(const Shape& shape) const;
+  int64_t add_slot(const Shape& shape, WeightFormat format) const;
   /// The slots of the model as built so far.
   const std::vector<WeightSlot>& slots() const;
 

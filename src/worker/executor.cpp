@@ -333,8 +333,8 @@ void Executor::report_status() {
   add("adapter_hits", models.adapters.hits);
   add("adapter_misses", models.adapters.misses);
   add("adapter_evictions", models.adapters.evictions);
-  add("adapters_resident", models.adapters.resident);
-  add("adapter_bytes", models.adapters.resident_bytes);
+  add("adapters_resident", models.adapters.entries);
+  add("adapter_bytes", models.adapters.bytes);
   for (const CacheCounters& cache : engine_.caches()) {
     add(cache.name + "_hits", cache.hits);
     add(cache.name + "_misses", cache.misses);

@@ -149,12 +149,12 @@ ResidentModels::Counters ResidentModels::counters() const {
   Counters out = counters_;
   for (const Entry& entry : entries_) {
     if (!entry.model) continue;
-    const AdapterCounters one = entry.model->adapter_counters();
+    const CacheCounters one = entry.model->adapter_cache();
     out.adapters.hits += one.hits;
     out.adapters.misses += one.misses;
     out.adapters.evictions += one.evictions;
-    out.adapters.resident += one.resident;
-    out.adapters.resident_bytes += one.resident_bytes;
+    out.adapters.entries += one.entries;
+    out.adapters.bytes += one.bytes;
   }
   return out;
 }

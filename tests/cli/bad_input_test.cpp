@@ -126,6 +126,36 @@ void expect_model_refused(const fs::path& model, int code, const std::string& me
   expect_refused({{"txt2img", "-m", model.string(), "-p", "x", "-o", "a.png"}, code, message});
 }
 
+// Before the model, whose loading takes longest: this one would be an error, too.
+TEST(BadInput, ABadUpscalerIsFoundBeforeTheModelIsLoaded) {
+  for (const auto& [more, code, message] :
+       std::vector<std::tuple<std::vector<std::string>, int, std::string>>{
+           {{"--hires", "2", "--hires-upscaler", "none.safetensors"}, 3, "none.safetensors"},
+           {{"--hires", "2", "--hires-upscaler", "a.png"}, 4, "a.png"},
+           {{"--hires-strength", "0.5"}, 2, "--hires"}}) {
+    BadInput bad{{"txt2img", "-m", "no-such-model", "-p", "x", "-o", "a.png"}, code, message};
+    bad.arguments.insert(bad.arguments.end(), more.begin(), more.end());
+    expect_refused(bad);
+  }
+}
+
+TEST(BadInput, APictureThatDoesNotFitInMemoryIsNotUpscaled) {
+  const std::string upscaler = TT_FIXTURES "/upscalers/x4.safetensors";
+  const TestFolder folder;
+  const RunOptions here{folder.path(), "", {}};
+  const RunResult drawn =
+      run_cli({"txt2img", "-m", TT_MODEL, "-p", "a", "--steps", "1", "-o", "a.png"}, here);
+  ASSERT_EQ(drawn.code, 0) << drawn.err;
+  const auto upscale = [&](const char* limit) {
+    return run_cli({"upscale", "-i", "a.png", "-m", upscaler, "-o", "b.png", "--tile", "64",
+                    "--memory-limit", limit},
+                   here);
+  };
+  EXPECT_EQ(upscale("100000").code, 6);
+  EXPECT_NE(upscale("100000").err.find("tiles of 64"), std::string::npos);
+  EXPECT_EQ(upscale("1G").code, 0);
+}
+
 TEST(BadModel, MissingFilesAreNamed) {
   for (const char* name :
        {"model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.safetensors",

@@ -40,6 +40,40 @@ TEST(Pack, DrawsAndInspectsAsTheModelDoes) {
   EXPECT_EQ(tokens.out, run_cli({"tokens", "-m", TT_MODEL, "-p", "red apple"}, here).out);
 }
 
+TEST(Pack, AdaptersAreMergedForGood) {
+  const std::string adapter = TT_SOURCE_DIR "/models/adapters/line-drawing.safetensors:0.8";
+  const TestFolder folder;
+  const RunOptions here{folder.path(), "", {}};
+  const auto drawn = [&](const std::string& model, std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"txt2img",   "-m",      model, "-p",
+                                          "red apple", "-s",      "7",   "-o",
+                                          "new.png",   "--steps", "2",   "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const RunResult run = run_cli(arguments, here);
+    EXPECT_EQ(run.code, 0) << run.err;
+    const Json settings = run.code ? Json() : Json::parse(run.out).at("settings");
+    return std::pair(read_png(folder / "new.png").rgb, settings);
+  };
+  const RunResult pack =
+      run_cli({"pack", TT_MODEL, "-o", "merged.tintype", "--lora", adapter}, here);
+  ASSERT_EQ(pack.code, 0) << pack.err;
+  EXPECT_NE(pack.out.find("line-drawing:0.8:0.8"), std::string::npos) << pack.out;
+  const auto [merged, settings] = drawn(TT_MODEL, {"--lora", adapter, "--merge"});
+  ASSERT_TRUE(settings.contains("merged_adapters")) << settings;
+  EXPECT_EQ(settings.at("merged_adapters")[0].at("name"), "line-drawing");
+  EXPECT_FALSE(settings.contains("adapters"));
+  EXPECT_NE(merged, drawn(TT_MODEL, {}).first);
+  const auto [packed, packed_settings] = drawn("merged.tintype", {});
+  EXPECT_EQ(packed, merged);
+  EXPECT_EQ(packed_settings.at("merged_adapters"), settings.at("merged_adapters"));
+  const RunResult refused = run_cli(
+      {"txt2img", "-m", "merged.tintype", "-p", "a", "--lora", adapter, "--merge", "-o", "no.png"},
+      here);
+  EXPECT_EQ(refused.code, 2) << refused.err;
+  EXPECT_NE(refused.err.find("packed model"), std::string::npos) << refused.err;
+  EXPECT_NE(run_cli({"txt2img", "-m", TT_MODEL, "-p", "a", "--merge"}, here).code, 0);
+}
+
 TEST(Pack, BalancedIsSmallerAndSaysSo) {
   const TestFolder folder;
   const RunOptions here{folder.path(), "", {}};

@@ -42,6 +42,28 @@ TEST(Tokens, JsonTellsScheduleWindowsIdsAndWeights) {
   EXPECT_EQ(window.at("padding"), 72);
 }
 
+TEST(Tokens, AdapterTagsAreNoTextAndListed) {
+  const TestFolder folder;
+  const RunOptions here{folder.path(), "", {}};
+  for (const char* syntax : {"plain", "a1111", "comfy"}) {
+    const RunResult tagged = run_cli(
+        tokens("red <lora:ink:0.8>apple<lora:wash:0.25:-0.5>", {"--syntax", syntax, "--json"}),
+        here);
+    ASSERT_EQ(tagged.code, 0) << tagged.err;
+    const Json with = Json::parse(tagged.out);
+    const Json without =
+        Json::parse(run_cli(tokens("red apple", {"--syntax", syntax, "--json"}), here).out);
+    EXPECT_EQ(with.at("prompts"), without.at("prompts"));
+    EXPECT_EQ(with.at("adapters"), Json::parse(R"([{"name":"ink","weight":0.8,"text_weight":0.8},
+                              {"name":"wash","weight":-0.5,"text_weight":0.25}])"));
+    EXPECT_TRUE(without.at("adapters").empty());
+  }
+  const RunResult text = run_cli(tokens("a <lora:wash:0.25:-0.5>", {}), here);
+  EXPECT_NE(text.out.find("adapter: wash, weight -0.5, text encoders 0.25"), std::string::npos)
+      << text.out;
+  EXPECT_EQ(run_cli(tokens("a <lora:ink:much>", {}), here).code, 2);
+}
+
 TEST(Tokens, TextIsReadable) {
   const TestFolder folder;
   const RunResult run = run_cli(tokens("(apple:1.3)\n\x1b[31m", {}), {folder.path(), "", {}});

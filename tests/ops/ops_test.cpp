@@ -146,6 +146,37 @@ TEST(Ops, NormsThatRoundAtOnceGiveProductsTheSameBits) {
   }
 }
 
+TEST(Ops, RowsRoundedBeforehandGiveProductsTheSameBits) {
+  constexpr WeightFormat kInt8 = WeightFormat::kInt8;
+  const Tensor x = random_tensor(Shape{2, 27, 50}, 1);
+  const Tensor rounded = ops::as_input(x, kInt8);
+  EXPECT_EQ(rounded.dtype(), DType::kInt8Rows);
+  EXPECT_EQ(ops::as_input(rounded, kInt8).bytes(), rounded.bytes());
+  EXPECT_EQ(ops::as_input(x, WeightFormat::kStored).bytes(), x.bytes());
+  EXPECT_EQ(ops::as_input(random_tensor(Shape{0, 3, 5}, 1), kInt8).nbytes(), 0u);
+  for (const int64_t columns : {1, 15, 16, 17, 40}) {
+    const auto weight = ops::pack(random_tensor(Shape{columns, 50}, 2), Device::kCpu, kInt8);
+    EXPECT_TRUE(same_bits(ops::linear(x, *weight), ops::linear(rounded, *weight))) << columns;
+  }
+}
+
+/// The first products of adapters are as narrow; kernels may take them by a way of their own.
+TEST(Ops, AColumnOf8BitWeightsHasTheSameBitsWhateverStandsBesideIt) {
+  constexpr WeightFormat kInt8 = WeightFormat::kInt8;
+  const Tensor x = random_tensor(Shape{1, 7, 8, 30}, 1),
+               all = random_tensor(Shape{48, 30, 3, 3}, 2);
+  const Conv2dGeometry geometry = {.pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1};
+  const Tensor wide = ops::conv2d(x, *ops::pack(all, Device::kCpu, kInt8), geometry);
+  for (const int64_t columns : {1, 8, 16, 17, 32, 40}) {
+    const Tensor narrow =
+        ops::conv2d(x, *ops::pack(all.slice(0, columns), Device::kCpu, kInt8), geometry);
+    for (int64_t row = 0; row < 7 * 8; ++row)
+      for (int64_t n = 0; n < columns; ++n)
+        ASSERT_EQ(narrow.data<float>()[row * columns + n], wide.data<float>()[row * 48 + n])
+            << columns << " columns, row " << row << ", column " << n;
+  }
+}
+
 TEST(Ops, RowsRoundedForOneProductServeAnotherWithoutRounding) {
   const std::vector<float> one(64, 1.0f), zero(64, 0.0f);
   const Tensor x = random_tensor(Shape{3, 64}, 1);

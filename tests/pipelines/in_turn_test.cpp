@@ -5,6 +5,7 @@
 #include "base/temporary_folder.h"
 #include "models/fixture_files.h"
 #include "pipelines/memory_prediction.h"
+#include "pipelines/request_adapters.h"
 #include "pipelines/text_to_image.h"
 
 namespace tintype::testing {
@@ -39,6 +40,48 @@ TEST(InTurn, PicturesAreThoseOfAModelInMemory) {
     EXPECT_EQ(turns->changes(), 2u) << "encoders to network to decoder, each once";
     EXPECT_EQ(draw(parts, request_of("a fox")), expected) << name;
     EXPECT_EQ(turns->changes(), 5u);
+  }
+}
+
+// DoRA reads the weights themselves; the others change text encoders, linear layers and
+// convolutions.
+TEST(InTurn, AdaptersDrawTheSame) {
+  for (const char* name : {"four-level", "sdxl"}) {
+    const std::filesystem::path folder = fixtures() / "adapters" / name;
+    const CheckpointLayout layout = layout_of(name);
+    const MetaModel meta = load_meta_model(layout);
+    const DiffusionModel whole = DiffusionModel::load(layout, Device::kCpu, RunContext());
+    const DiffusionModel parts = DiffusionModel::load_in_turn(layout, meta.model, Device::kCpu,
+                                                              std::make_shared<PartsInTurn>());
+    const auto drawn = [&](const DiffusionModel& model, AdapterRegistry& registry,
+                           const TextToImageRequest& request) {
+      return text_to_images(model, resolve_settings(model, request), RunContext(), nullptr, {},
+                            adapters_of(registry, request))
+          .front()
+          .image.rgb;
+    };
+    const auto of_whole = make_adapter_registry(whole, layout, 64 << 20);
+    const auto of_parts = make_adapter_registry(parts, layout, 64 << 20);
+    const auto plain = draw(whole, request_of("a fox"));
+    for (const auto& file : std::filesystem::directory_iterator(folder)) {
+      if (file.path().extension() != ".safetensors" || file.path().stem() == "pictures") continue;
+      TextToImageRequest request = request_of("a fox");
+      request.adapters = {{.file = file.path(), .weight = 0.8f}};
+      const auto expected = drawn(whole, *of_whole, request);
+      EXPECT_NE(expected, plain) << file.path();
+      EXPECT_EQ(drawn(parts, *of_parts, request), expected) << file.path();
+      EXPECT_EQ(draw(parts, request_of("a fox")), plain) << "after " << file.path();
+      // Merged: into every load of a part.
+      const MergedLayout merged =
+          with_merged_adapters(layout, {.merged_adapters = request.adapters}, 64 << 20);
+      EXPECT_EQ(
+          draw(DiffusionModel::load_in_turn(merged.layout, load_meta_model(merged.shapes).model,
+                                            Device::kCpu, std::make_shared<PartsInTurn>()),
+               request_of("a fox")),
+          draw(DiffusionModel::load(merged.layout, Device::kCpu, RunContext()),
+               request_of("a fox")))
+          << file.path();
+    }
   }
 }
 

@@ -116,6 +116,22 @@ TEST(Upscale, TilesCoverEveryPixelOnce) {
     }
 }
 
+// On the backend that only counts, the same code in every form of the network.
+TEST(Upscale, MemoryIsPredicted) {
+  for (const char* name : {"x4", "x2-unshuffled", "x1-unshuffled"}) {
+    const MetaUpscaler meta = load_meta_upscaler(file_of(name));
+    EXPECT_GT(meta.weight_bytes, 4 * meta.network->traits().parameters) << name;
+    const auto bytes = [&](int side_px, int tile_px) {
+      return predict_upscale(*meta.network, side_px, side_px, {.tile_px = tile_px});
+    };
+    EXPECT_GT(bytes(512, 0), 2 * bytes(512, 128)) << name;
+    EXPECT_EQ(bytes(512, 0), bytes(512, 512)) << name;
+    const auto scale = static_cast<uint64_t>(meta.network->traits().scale);
+    EXPECT_EQ(bytes(1024, 64) - bytes(512, 64), 3u * (1024 * 1024 - 512 * 512) * scale * scale)
+        << name << ": the result";
+  }
+}
+
 TEST(Upscale, BadRequestsAreRefused) {
   const Case c = load_case("x4");
   const auto run = [&](const Image& image, const UpscaleOptions& options) {

@@ -210,6 +210,12 @@ class CpuBackend final : public Backend {
   void copy_from_host(const Tensor& host, Tensor& out) const override { copy_bytes(host, out); }
   void copy_to_host(const Tensor& x, Tensor& host) const override { copy_bytes(x, host); }
   void cast(const Tensor& x, Tensor& out) const override {
+    if (out.dtype() == DType::kInt8Rows) {
+      const int64_t channels = x.dim(-1);
+      if (channels)
+        quantize_rows(x.data<float>(), x.numel() / channels, channels, out.mutable_bytes());
+      return;
+    }
     cpu::cast(x.bytes(), x.dtype(), x.numel(), out.dtype(), out.mutable_bytes());
   }
 

@@ -162,6 +162,7 @@ void Int8Product(const Int8ProductArgs& args, const Int8Tile& tile, const std::b
                            .quads = quads,
                            .panel = weights + tap * tap_bytes,
                            .accumulate = tap > 0,
+                           .columns = args.columns - panel * kInt8PanelWidth,
                            .sums = sums + i * tile_sums});
         });
       }

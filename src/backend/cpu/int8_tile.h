@@ -40,7 +40,8 @@ struct Int8TileArgs {
   int64_t taps = 0, quads = 0;
   const std::byte* panel = nullptr;  ///< [taps] of int8_tap_bytes
   bool accumulate = false;
-  float* sums = nullptr;  ///< [Int8Tile::rows][kInt8PanelWidth], 64-byte aligned
+  int64_t columns = kInt8PanelWidth;  ///< of the panel that count; sums of others are anything
+  float* sums = nullptr;              ///< [Int8Tile::rows][kInt8PanelWidth], 64-byte aligned
 };
 
 struct Int8Tile {

@@ -23,35 +23,36 @@ TT_VNNI_INLINE void add_tap(__m512i dots, const std::byte* row, __m512 column_su
   _mm512_store_ps(sums, _mm512_fmadd_ps(column_sums, _mm512_set1_ps(header.offset), scaled));
 }
 
-/// I: vectors of sums, two a row. Spelled out by the pack so that all stay in registers.
-template <size_t... I>
+/// I: vectors of sums, NV a row. Spelled out by the pack so that all stay in registers.
+template <size_t NV, size_t... I>
 TT_VNNI void tile(const Int8TileArgs& args, std::index_sequence<I...>) {
-  constexpr size_t kVectors = sizeof...(I);
   const std::byte* panel = args.panel;
   for (int64_t tap = 0; tap < args.taps; ++tap) {
     const std::byte* const* rows = args.rows + tap * kRows;
     const float* column_sums = reinterpret_cast<const float*>(panel);
-    const std::byte* inputs[] = {(rows[I / 2] + sizeof(Int8RowHeader))...};
-    Sums512 dots[kVectors] = {(static_cast<void>(I), Sums512{})...};
+    const std::byte* inputs[] = {(rows[I / NV] + sizeof(Int8RowHeader))...};
+    Sums512 dots[sizeof...(I)] = {(static_cast<void>(I), Sums512{})...};
     panel += kInt8PanelWidth * sizeof(float);
     for (int64_t quad = 0; quad < args.quads; ++quad, panel += 2 * kVectorBytes) {
       const __m512i weights[2] = {_mm512_load_si512(panel),
-                                  _mm512_load_si512(panel + kVectorBytes)};
+                                  _mm512_load_si512(panel + (NV - 1) * kVectorBytes)};
       ((dots[I] = Sums512(_mm512_dpbusd_epi32(
-            __m512i(dots[I]), four_bytes(inputs[I / 2 * 2] + quad * kQuad), weights[I % 2]))),
+            __m512i(dots[I]), four_bytes(inputs[I / NV * NV] + quad * kQuad), weights[I % NV]))),
        ...);
     }
     const bool first = tap == 0 && !args.accumulate;
     const __m512 weight_sums[2] = {_mm512_load_ps(column_sums), _mm512_load_ps(column_sums + 16)};
-    (add_tap(__m512i(dots[I]), rows[I / 2], weight_sums[I % 2], first,
-             args.sums + I / 2 * kInt8PanelWidth + I % 2 * 16),
+    (add_tap(__m512i(dots[I]), rows[I / NV], weight_sums[I % NV], first,
+             args.sums + I / NV * kInt8PanelWidth + I % NV * 16),
      ...);
   }
 }
 
 template <size_t R>
 void rows_of(const Int8TileArgs& args) {
-  tile(args, std::make_index_sequence<2 * R>());
+  // Adapters' first products have few columns.
+  if (args.columns <= kInt8PanelWidth / 2) return tile<1>(args, std::make_index_sequence<R>());
+  tile<2>(args, std::make_index_sequence<2 * R>());
 }
 
 void run(int64_t count, const Int8TileArgs& args) {

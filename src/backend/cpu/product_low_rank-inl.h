@@ -10,6 +10,8 @@
 #include <hwy/aligned_allocator.h>
 #include <hwy/highway.h>
 
+#include <cstring>
+#include <utility>
 #include <vector>
 
 #include "backend/cpu/product.h"
@@ -19,8 +21,38 @@
 HWY_BEFORE_NAMESPACE();
 namespace tintype::cpu::HWY_NAMESPACE {
 
+/// sums[r][v] += sum over k of rows[r][k] * panel[k][v], of R rows that lie `stride` apart, the
+/// sums first multiplied with `factors` where there are any. In registers from the first load to
+/// the store.
+template <int R, int NV, size_t... I>
+HWY_INLINE void AddRowsImpl(const float* const* rows, int64_t rank, const float* HWY_RESTRICT panel,
+                            const Vector* factors, int64_t stride, float* sums,
+                            std::index_sequence<I...>) {
+  const Floats d;
+  Vector acc[R * NV];
+  ((acc[I] = hn::Load(d, sums + I / NV * stride + I % NV * kLanes)), ...);
+  if (factors) ((acc[I] = hn::Mul(acc[I], factors[I % NV])), ...);
+  const float* run[R];
+  for (int r = 0; r < R; ++r) run[r] = rows[r];
+  for (int64_t k = 0; k < rank; ++k) {
+    Vector b[NV];
+    for (int v = 0; v < NV; ++v) b[v] = hn::Load(d, panel + v * kLanes);
+    panel += NV * kLanes;
+    ((acc[I] = hn::MulAdd(hn::Set(d, run[I / NV][k]), b[I % NV], acc[I])), ...);
+  }
+  ((hn::Store(acc[I], d, sums + I / NV * stride + I % NV * kLanes)), ...);
+}
+
+template <int R, int NV>
+HWY_NOINLINE void AddRows(const float* const* rows, int64_t rank, const float* panel,
+                          const Vector* factors, int64_t stride, float* sums) {
+  AddRowsImpl<R, NV>(rows, rank, panel, factors, stride, sums,
+                     std::make_index_sequence<static_cast<size_t>(R * NV)>());
+}
+
 /// What one thread keeps of the terms of a product: the part of each `up` that meets the columns
-/// at hand, in f32. Empty, and free, for products without terms.
+/// at hand, in f32 and times the term's scale and gain. Empty, and free, for products without
+/// terms.
 class LowRankPanels {
  public:
   /// `width`: columns that are finished together, a multiple of kLanes.
@@ -28,7 +60,7 @@ class LowRankPanels {
       : epilogue_(epilogue), columns_(columns) {
     int64_t floats = 0;
     for (const ProductLowRank& term : epilogue.low_rank)
-      if (term.stored != DType::kF32) floats += term.rank * width;
+      if (term.up) floats += term.rank * width;
     if (floats) block_ = hwy::AllocateAligned<float>(static_cast<size_t>(floats));
     panels_.resize(epilogue.low_rank.size());
   }
@@ -36,20 +68,21 @@ class LowRankPanels {
   /// The columns first_column.. + vectors * kLanes come next; first_column begins a panel.
   void Prepare(int64_t first_column, int vectors) {
     float* to = block_.get();
+    // Panels lie one after the other; the last may be narrower than the sums' vectors.
+    const int64_t present = (columns_ - first_column + kLanes - 1) / kLanes;
+    const int64_t used = HWY_MIN(present, int64_t{vectors});
     for (size_t i = 0; i < panels_.size(); ++i) {
       const ProductLowRank& term = epilogue_.low_rank[i];
       if (!term.up) continue;
-      const int64_t first = first_column * term.rank;
-      if (term.stored == DType::kF32) {
-        panels_[i] = reinterpret_cast<const float*>(term.up) + first;
-        continue;
-      }
-      // Panels lie one after the other; the last may be narrower than the sums' vectors.
-      const int64_t present = (columns_ - first_column + kLanes - 1) / kLanes;
-      const int64_t count = HWY_MIN(present, int64_t{vectors}) * kLanes * term.rank;
-      Widen(term.stored, term.up + 2 * first, count, to);
+      const int64_t first = first_column * term.rank, count = used * kLanes * term.rank;
+      if (term.stored == DType::kF32)
+        std::memcpy(to, reinterpret_cast<const float*>(term.up) + first,
+                    static_cast<size_t>(count) * sizeof(float));
+      else
+        Widen(term.stored, term.up + 2 * first, count, to);
       panels_[i] = to;
-      to += count;
+      for (int64_t v = 0; v < used; v += 2)
+        to = ScalePanel(term, first_column + v * kLanes, HWY_MIN(used - v, int64_t{2}), to);
     }
   }
 
@@ -65,7 +98,11 @@ class LowRankPanels {
   /// Rows that no term concerns stay as they are. The order of the summation of a row depends on
   /// nothing but its terms.
   void Add(int64_t first_row, int64_t rows, int64_t first_column, int vectors, float* sums) const {
-    for (int64_t r = 0; r < rows; ++r)
+    // A first term that meets every row scales them on its way, to the same bits.
+    const ProductLowRank* first = panels_.empty() ? nullptr : &epilogue_.low_rank[0];
+    const bool at_once = first && first->up && !epilogue_.image_gain &&
+                         first->first_row <= first_row && first->last_row >= first_row + rows;
+    for (int64_t r = 0; r < rows && !at_once; ++r)
       if (Concerns(first_row + r))
         Scale(first_row + r, first_column, vectors, sums + r * vectors * kLanes);
     for (size_t i = 0; i < panels_.size(); ++i) {
@@ -74,12 +111,33 @@ class LowRankPanels {
       const int64_t end = HWY_MIN(first_row + rows, term.last_row);
       for (int64_t row = begin; row < end; row += kTileRows) {
         float* at = sums + (row - first_row) * vectors * kLanes;
-        AddTile(i, row, HWY_MIN(kTileRows, end - row), first_column, vectors, at);
+        const int64_t count = HWY_MIN(kTileRows, end - row);
+        if (term.up)
+          AddTile(i, row, count, first_column, vectors, i == 0 && at_once, at);
+        else
+          AddMiddle(term, row, count, first_column, vectors, at);
       }
     }
   }
 
  private:
+  /// [rank][wide * kLanes] of the columns from `column` on, times what the term is multiplied with;
+  /// returns what follows.
+  float* ScalePanel(const ProductLowRank& term, int64_t column, int64_t wide, float* panel) const {
+    const Floats d;
+    Vector factors[2];
+    for (int64_t w = 0; w < wide; ++w) factors[w] = Factor(term, column + w * kLanes);
+    for (int64_t k = 0; k < term.rank; ++k)
+      for (int64_t w = 0; w < wide; ++w, panel += kLanes)
+        hn::Store(hn::Mul(hn::Load(d, panel), factors[w]), d, panel);
+    return panel;
+  }
+
+  Vector Factor(const ProductLowRank& term, int64_t column) const {
+    const Vector scale = hn::Set(Floats(), term.scale);
+    return term.gain ? hn::Mul(scale, Columns(term.gain, column)) : scale;
+  }
+
   void Scale(int64_t row, int64_t first_column, int vectors, float* sums) const {
     const Floats d;
     const float* gain = epilogue_.image_gain
@@ -104,36 +162,53 @@ class LowRankPanels {
     return hn::Load(d, padded);
   }
 
-  void AddTile(size_t index, int64_t row, int64_t count, int64_t first_column, int vectors,
-               float* sums) const {
-    const ProductLowRank& term = epilogue_.low_rank[index];
+  /// A term without `up`.
+  void AddMiddle(const ProductLowRank& term, int64_t row, int64_t count, int64_t first_column,
+                 int vectors, float* sums) const {
+    const Floats d;
     const float* middle = term.middle + (row - term.first_row) * term.rank;
-    if (!term.up) {
-      for (int64_t r = 0; r < count; ++r)
-        for (int v = 0; v < vectors; ++v)
-          Accumulate(term, Columns(middle + r * term.rank, first_column + v * kLanes),
-                     first_column + v * kLanes, sums + (r * vectors + v) * kLanes);
-      return;
-    }
+    for (int64_t r = 0; r < count; ++r)
+      for (int v = 0; v < vectors; ++v) {
+        const int64_t column = first_column + v * kLanes;
+        float* sum = sums + (r * vectors + v) * kLanes;
+        hn::Store(hn::MulAdd(Columns(middle + r * term.rank, column), Factor(term, column),
+                             hn::Load(d, sum)),
+                  d, sum);
+      }
+  }
+
+  /// At most kTileRows rows; `scale`: of the columns first, see Scale().
+  void AddTile(size_t index, int64_t row, int64_t count, int64_t first_column, int vectors,
+               bool scale, float* sums) const {
+    const ProductLowRank& term = epilogue_.low_rank[index];
     const float* rows[kTileRows];
-    for (int64_t r = 0; r < kTileRows; ++r) rows[r] = middle + HWY_MIN(r, count - 1) * term.rank;
-    HWY_ALIGN float dots[kTileRows * kPanelWidth];
+    for (int64_t r = 0; r < count; ++r)
+      rows[r] = term.middle + (row + r - term.first_row) * term.rank;
     for (int v = 0; v < vectors && first_column + v * kLanes < columns_; v += 2) {
       const int64_t column = first_column + v * kLanes;
-      const int wide = PanelVectors(column, columns_);
-      Tile(count, wide, rows, 1, term.rank, panels_[index] + v * kLanes * term.rank, false, dots);
-      for (int64_t r = 0; r < count; ++r)
+      const int wide = HWY_MIN(PanelVectors(column, columns_), vectors - v);
+      Vector factors[2];
+      if (scale && epilogue_.column_scale)
         for (int w = 0; w < wide; ++w)
-          Accumulate(term, hn::Load(Floats(), dots + (r * wide + w) * kLanes), column + w * kLanes,
-                     sums + (r * vectors + v + w) * kLanes);
+          factors[w] = Columns(epilogue_.column_scale, column + w * kLanes);
+      const Vector* first = scale && epilogue_.column_scale ? factors : nullptr;
+      const float* panel = panels_[index] + v * kLanes * term.rank;
+      if (wide == 2)
+        AddRuns<2>(count, rows, term.rank, panel, first, vectors * kLanes, sums + v * kLanes);
+      else
+        AddRuns<1>(count, rows, term.rank, panel, first, vectors * kLanes, sums + v * kLanes);
     }
   }
 
-  void Accumulate(const ProductLowRank& term, Vector dot, int64_t column, float* sum) const {
-    const Floats d;
-    Vector factor = hn::Set(d, term.scale);
-    if (term.gain) factor = hn::Mul(factor, Columns(term.gain, column));
-    hn::Store(hn::MulAdd(dot, factor, hn::Load(d, sum)), d, sum);
+  /// As many rows at once as there are; sums of others are not touched.
+  template <int NV>
+  static void AddRuns(int64_t count, const float* const* rows, int64_t rank, const float* panel,
+                      const Vector* factors, int64_t stride, float* sums) {
+    if (count == kTileRows) return AddRows<kTileRows, NV>(rows, rank, panel, factors, stride, sums);
+    for (; count >= 4; count -= 4, rows += 4, sums += 4 * stride)
+      AddRows<4, NV>(rows, rank, panel, factors, stride, sums);
+    for (; count >= 1; --count, ++rows, sums += stride)
+      AddRows<1, NV>(rows, rank, panel, factors, stride, sums);
   }
 
   const ProductEpilogue& epilogue_;

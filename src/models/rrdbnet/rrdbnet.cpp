@@ -26,6 +26,9 @@ Tensor scaled_onto(const Tensor& x, const Tensor& change) {
 /// [1,H,W,C] -> [1,H/s,W/s,C*s*s], channels as torch.pixel_unshuffle orders them.
 Tensor unshuffled(const Tensor& x, int64_t s) {
   if (s == 1) return x;
+  if (x.device() == Device::kMeta)
+    return ops::empty(Shape{1, x.dim(1) / s, x.dim(2) / s, x.dim(3) * s * s}, DType::kF32,
+                      Device::kMeta);
   const Tensor host = ops::to_host(x);
   const int64_t h = x.dim(1) / s, w = x.dim(2) / s, channels = x.dim(3);
   Tensor out = ops::empty(Shape{1, h, w, channels * s * s}, DType::kF32, Device::kCpu);
