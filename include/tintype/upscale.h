@@ -15,8 +15,8 @@ struct UpscaleOptions {
   /// lies beyond 32 hardly reaches the eighth bit (docs/upscaling.md); with the whole receptive
   /// field (UpscalerInfo) tiles give the untiled picture bit for bit.
   int overlap_px = 32;
-  /// 1..8, of the picture's sides: where it is not the network's own, the network's result is resized
-  /// to it (Lanczos). 0: the network's own.
+  /// 1..8, of the picture's sides: where it is not the network's own, the network's result is
+  /// resized to it (Lanczos). 0: the network's own.
   double scale = 0;
 };
 

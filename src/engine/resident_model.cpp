@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "pipelines/resolve_settings.h"
 
 namespace tintype {
 namespace {

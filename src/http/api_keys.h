@@ -18,14 +18,14 @@ namespace tintype::http {
 
 /// One line of the key file.
 struct ApiKey {
-  std::string id;      ///< "k_1f2e3d4c5b6a": owner of its jobs
-  std::string name;    ///< unique, the server owner's word for it
-  std::string sha256;  ///< of the key, 64 hex digits
+  std::string id = {};      ///< "k_1f2e3d4c5b6a": owner of its jobs
+  std::string name = {};    ///< unique, the server owner's word for it
+  std::string sha256 = {};  ///< of the key, 64 hex digits
   std::set<Scope> scopes = {Scope::kRead, Scope::kSubmit};
   int max_priority = 0;            ///< of its jobs, -10..10
   size_t max_queued = 0;           ///< jobs waiting at once; 0: the server's own limit
   double requests_per_second = 0;  ///< 0: no limit; bursts of ten seconds' worth are let through
-  std::string created;             ///< "2026-11-21T20:04:27Z"
+  std::string created = {};        ///< "2026-11-21T20:04:27Z"
 };
 
 /// "read", "submit", "metrics", "admin". throws kInvalidArgument naming the nearest

@@ -12,12 +12,10 @@ class JobWait : public std::enable_shared_from_this<JobWait> {
 
   void begin(JobSpec spec, const Reply& reply) {
     // The reply's owner keeps this alive through the callback until the answer is written.
-    reply.on_close(
-        [self = shared_from_this()] { self->tasks_.post([self] { self->abandon(); }); });
+    reply.on_close([self = shared_from_this()] { self->tasks_.post([self] { self->abandon(); }); });
     services_.context.runtime->submit(
         std::move(spec), [self = shared_from_this()](std::variant<Submission, Error> outcome) {
-          self->tasks_.post(
-              [self, outcome = std::move(outcome)] { self->submitted(outcome); });
+          self->tasks_.post([self, outcome = std::move(outcome)] { self->submitted(outcome); });
         });
   }
 

@@ -79,7 +79,7 @@ Response list(const ServerContext& context, const Request& request) {
     }
   }
   const std::vector<SharedSnapshot> jobs = context.runtime->list(filter);
-  std::string out = "{\"jobs\":[";
+  std::string out = "{\"data\":[";
   for (const SharedSnapshot& job : jobs) {
     if (out.back() != '[') out += ',';
     out += job_json(*job);

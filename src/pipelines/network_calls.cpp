@@ -98,8 +98,7 @@ Tensor NetworkCalls::predict(const Tensor& latents, float timestep,
 }
 
 Tensor NetworkCalls::compute(const Tensor& latents, float timestep,
-                             const std::vector<const Conditioning*>& conditioning,
-                             bool left_out) {
+                             const std::vector<const Conditioning*>& conditioning, bool left_out) {
   const Guidance how{.scale = scale_, .rescale = rescale_};
   const int64_t images = latents.dim(0);
   if (conditioning_ != conditioning)  // prompt editing: the kept features answer to other words

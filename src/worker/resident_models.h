@@ -30,7 +30,7 @@ class ResidentModels {
 
   struct Counters {
     uint64_t loads = 0, evictions = 0, weight_bytes = 0;
-    double load_s = 0;  ///< of all loads
+    double load_s = 0;       ///< of all loads
     CacheCounters adapters;  ///< of all models together
   };
   Counters counters() const;

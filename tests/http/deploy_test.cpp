@@ -58,8 +58,9 @@ TEST(Deploy, FilesNameSettingsThatExist) {
   for (const char* name : {"Dockerfile", "container-start.sh"}) {
     const std::string text = deploy_file(name);
     for (std::sregex_iterator it(text.begin(), text.end(), variable), end; it != end; ++it)
-      if (it->str() != "TINTYPE_TESTS" && it->str() != "TINTYPE_BENCHMARKS")
+      if (it->str() != "TINTYPE_TESTS" && it->str() != "TINTYPE_BENCHMARKS") {
         EXPECT_TRUE(variables.count(it->str())) << it->str();
+      }
   }
   const std::string unit = deploy_file("tintype.service");
   const std::regex start("ExecStart=[^\n]*");

@@ -249,8 +249,12 @@ TEST(ServerLimits, EveryErrorKindHasItsStatus) {
     const RawResponse response = client.request("GET", "/fail");
     EXPECT_EQ(response.status, status);
     EXPECT_EQ(response.kind(), to_string(kind));
-    if (status == 500) EXPECT_EQ(response.body.find("secret"), std::string::npos);
-    if (status == 429) EXPECT_FALSE(response.header("retry-after").empty());
+    if (status == 500) {
+      EXPECT_EQ(response.body.find("secret"), std::string::npos);
+    }
+    if (status == 429) {
+      EXPECT_FALSE(response.header("retry-after").empty());
+    }
   }
 }
 

@@ -22,8 +22,8 @@ ServerProcess::ServerProcess(std::filesystem::path store, int port, std::filesys
     : port_(port) {
   const std::filesystem::path models = std::filesystem::path(TT_SOURCE_DIR) / "models";
   std::vector<std::string> arguments = {
-      TT_CLI,    "serve",        "--listen",       "127.0.0.1",    "--port", std::to_string(port),
-      "--store", store.string(), "--model-folder", models.string()};
+      TT_CLI,    "serve",        "--address",       "127.0.0.1",    "--port", std::to_string(port),
+      "--store", store.string(), "--model-folders", models.string()};
   arguments.insert(arguments.end(), more_arguments.begin(), more_arguments.end());
   std::vector<char*> pointers;
   for (std::string& argument : arguments) pointers.push_back(argument.data());
