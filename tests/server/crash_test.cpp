@@ -89,7 +89,7 @@ class Client {
     const auto answer = client.post("/v1/jobs", body);
     if (answer && (answer->status == 200 || answer->status == 202)) {
       accepted.add(Json::parse(answer->body)["id"], index);
-      std::this_thread::sleep_for(100ms);
+      std::this_thread::sleep_for(400ms);
       return true;
     }
     if (answer && answer->status != 429 && answer->status != 503)
@@ -157,7 +157,7 @@ TEST(Crash, NoAcceptedJobIsLostOrEndsDifferently) {
   const auto start = [&] {
     // Killed workers must not use a job's attempts up: dying is what this test is about.
     auto server = std::make_unique<ServerProcess>(
-        store, port, log, std::vector<std::string>{"--max-attempts", "1000"});
+        store, port, log, std::vector<std::string>{"--max-attempts", "100"});
     EXPECT_TRUE(server->wait_ready());
     return server;
   };
