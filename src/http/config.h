@@ -61,7 +61,7 @@ struct ServeConfig {
   std::string log_format = "text", log_level = "info";
   bool access_log = true;
   int64_t drain_seconds = 30;
-  bool openai = true, a1111 = true;
+  bool openai = true, a1111 = true, cancel_on_disconnect = true;
 };
 
 /// How a setting is written.

@@ -211,6 +211,8 @@ const std::vector<Setting>& settings() {
              "How long running jobs may go on when the server is told to stop", kSeconds),
       {"openai", &C::openai, "Whether OpenAI's images API is served"},
       {"a1111", &C::a1111, "Whether A1111's API is served"},
+      {"cancel_on_disconnect", &C::cancel_on_disconnect,
+       "Whether a client of these two that goes away before its answer cancels its job"},
   };
   return kTable;
 }

@@ -4,11 +4,14 @@
 #include <array>
 #include <cmath>
 
+#include "base/base64.h"
 #include "base/check.h"
 #include "base/text.h"
 
 namespace tintype::http {
 namespace {
+
+constexpr uint64_t kMaxKeyBytes = 4096;
 
 std::string lower(std::string_view text) {
   std::string out(text);
@@ -48,26 +51,6 @@ bool is_allowed_origin(std::string_view origin, const GatePolicy& policy) {
   return std::any_of(
       policy.cors_origins.begin(), policy.cors_origins.end(),
       [&](const std::string& allowed) { return allowed == "*" || allowed == origin; });
-}
-
-std::optional<std::string> base64_decode(std::string_view text) {
-  std::string out;
-  uint32_t bits = 0;
-  int count = 0;
-  while (text.ends_with('=')) text.remove_suffix(1);
-  for (const char c : text) {
-    const size_t digit = std::string_view(
-                             "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                             "0123456789+/")
-                             .find(c);
-    if (digit == std::string_view::npos) return std::nullopt;
-    bits = bits << 6 | static_cast<uint32_t>(digit);
-    count += 6;
-    if (count < 8) continue;
-    count -= 8;
-    out += static_cast<char>(bits >> count & 0xff);
-  }
-  return out;
 }
 
 }  // namespace
@@ -149,9 +132,13 @@ std::string presented_key(const RequestHead& head) {
       header->substr(std::min(header->find_first_not_of(' ', space), header->size()));
   if (scheme == "bearer") return value;
   if (scheme != "basic") return {};
-  const auto pair = base64_decode(value);
-  const size_t colon = pair ? pair->find(':') : std::string::npos;
-  return colon == std::string::npos ? std::string() : pair->substr(colon + 1);
+  try {
+    const std::string pair = decode_base64(value, "authorization", kMaxKeyBytes);
+    const size_t colon = pair.find(':');
+    return colon == std::string::npos ? std::string() : pair.substr(colon + 1);
+  } catch (const Error&) {
+    return {};  // no key
+  }
 }
 
 Entry authenticate(const RequestHead& head, Scope scope, ApiKeys& keys) {

@@ -58,6 +58,7 @@ struct ServeApp::Impl {
         services{context_of(config, runtime, catalogue, events), tasks, log},
         dispatcher(router, keys, log, metrics, dispatcher_options(config)) {
     add_native_routes(router, services.context);
+    services.cancel_on_disconnect = config.cancel_on_disconnect;
     if (config.openai) add_openai_routes(router, services);
     if (config.a1111) add_a1111_routes(router, services);
     add_probe_routes(router, runtime, metrics, [this] { return dispatcher.draining(); });

@@ -135,8 +135,7 @@ class Soak:
     # Bad ones: each must be refused, with a reason.
 
     def refused(self, rng):
-        picture = rng.choice(["AAAA", "!!!", base64.b64encode(png(8, 8, 2)[:60]).decode(),
-                              base64.b64encode(os.urandom(500)).decode()])
+        picture = rng.choice(["AAAA", "!!!", base64.b64encode(os.urandom(500)).decode()])
         method, path, body = rng.choice([
             ("POST", "/v1/jobs", b"{"), ("POST", "/v1/jobs", b"[" * 5000), ("POST", "/v1/jobs", b"\xff\xfe"),
             ("POST", "/v1/jobs", {"type": "nonsense"}),
@@ -157,6 +156,20 @@ class Soak:
         if not 400 <= status < 500:
             self.fail(f"{method} {path} {str(body)[:80]}: {status} {answer[:200]}")
         self.count("refused")
+
+    def damaged(self, rng):
+        """A picture that is cut off behind its header: taken at the door, refused by the worker."""
+        cut = base64.b64encode(png(64, 64, 2)[:rng.randrange(60, 200)]).decode()
+        status, answer = self.call("POST", "/v1/jobs", {"type": "img2img", "image": cut, "prompt": "a"})
+        if status == 429:
+            return time.sleep(0.5)
+        job = json.loads(answer) if status == 202 else {"state": f"status {status}"}
+        while job["state"] in ("queued", "running"):
+            time.sleep(0.1)
+            job = json.loads(self.call("GET", f"/v1/jobs/{job['id']}")[1])
+        if job["state"] != "failed" or job["error"]["kind"] != "corrupt_file":
+            return self.fail(f"a damaged picture: {job}")
+        self.count("damaged")
 
     # Hostile ones: whatever the server does, it must go on.
 
@@ -253,7 +266,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     soak = Soak(args.url, args.pid, args.seed)
-    crews = [[soak.draw]] * 3 + [[soak.openai, soak.a1111]] + [[soak.look]] + [[soak.refused]] * 2 + \
+    crews = [[soak.draw]] * 3 + [[soak.openai, soak.a1111]] + [[soak.look]] + [[soak.refused]] * 2 + [[soak.damaged]] + \
             [[soak.hostile]] * 4
     threads = [threading.Thread(target=soak.run, args=(i, acts)) for i, acts in enumerate(crews)]
     for thread in threads:
