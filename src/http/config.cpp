@@ -57,8 +57,9 @@ std::string worker_text(const YAML::Node& node, const std::string& where) {
 
 /// Settings that name files: relative ones in a file count from the file's folder.
 bool is_path(const std::string& name) {
-  static const std::set<std::string> kPaths = {"store",     "models", "model_folders", "adapters",
-                                               "upscalers", "keys",   "tls_cert",      "tls_key"};
+  static const std::set<std::string> kPaths = {"store",    "models",    "model_folders",
+                                               "adapters", "upscalers", "embeddings",
+                                               "keys",     "tls_cert",  "tls_key"};
   return kPaths.count(name) > 0;
 }
 
@@ -266,6 +267,7 @@ CatalogueOptions catalogue_options(const ServeConfig& config) {
   for (const std::string& folder : config.model_folders) options.model_folders.emplace_back(folder);
   options.adapter_folder = config.adapters;
   options.upscaler_folder = config.upscalers;
+  options.embedding_folder = config.embeddings;
   return options;
 }
 

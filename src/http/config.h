@@ -33,9 +33,10 @@ struct ServeConfig {
   std::string store = "tintype.db";
 
   std::vector<std::string> models, model_folders;
-  std::string adapters, upscalers;
+  std::string adapters, upscalers, embeddings;
   std::string profile, offload;
-  int64_t memory_limit = 0;
+  int64_t memory_limit = 0, model_memory = 0;
+  std::vector<std::string> warm_up;
 
   std::vector<WorkerConfig> workers;
   std::string policy = "model_affinity";

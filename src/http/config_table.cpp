@@ -160,6 +160,7 @@ const std::vector<Setting>& settings() {
       {"model_folders", &C::model_folders, "Folders whose entries are models"},
       {"adapters", &C::adapters, "Folder of adapters (LoRA and its relatives)"},
       {"upscalers", &C::upscalers, "Folder of upscalers"},
+      {"embeddings", &C::embeddings, "Folder of textual inversions, which every prompt may name"},
       {"profile", &C::profile,
        "Precision of models: " + joined(profile_names()) +
            "; parts may have another (fast,vae=exact)"},
@@ -167,6 +168,12 @@ const std::vector<Setting>& settings() {
              "Whether a model's parts are loaded in turn; empty: where memory needs it"),
       number("memory_limit", &C::memory_limit, 0, kMaxBytes,
              "Memory of all workers' models and runs together; 0: what the machine has", kBytes),
+      number("model_memory", &C::model_memory, 0, kMaxBytes,
+             "Memory of that for models that stay loaded, the least recently used going first; 0: "
+             "six tenths",
+             kBytes),
+      {"warm_up", &C::warm_up,
+       "Models that every worker loads, and draws a step with, at its start"},
       {"workers", &C::workers,
        "Workers, each its own process: name=cpu0,device=cpu,threads=2,"
        "max_concurrent=1; none given: one CPU worker with all cores"},
