@@ -10,6 +10,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <deque>
 #include <iostream>
 #include <map>
 #include <mutex>
@@ -67,37 +68,51 @@ class Accepted {
   std::map<std::string, size_t> jobs_;
 };
 
-/// Submits one job after the other, each until it is accepted: a client whose server keeps dying.
+/// Submits one job after the other, each until it is accepted, and goes on when all but a few of
+/// its jobs are done: a client whose server keeps dying.
 class Client {
  public:
   Client(int port, int number, Accepted& accepted, const std::atomic<bool>& done)
-      : thread_([=, &accepted, &done] {
-          HttpClient client(port);
-          for (int i = 0; !done; ++i) {
-            const size_t index = static_cast<size_t>(number * 5 + i) % requests().size();
-            Json body = requests()[index];
-            body["client_key"] = "client " + std::to_string(number) + " job " + std::to_string(i);
-            while (!submit(client, body.dump(), index, accepted))
-              if (done) return;
-          }
-        }) {}
+      : http_(port), accepted_(accepted), done_(done), thread_([this, number] { work(number); }) {}
   ~Client() { thread_.join(); }
 
  private:
-  static bool submit(HttpClient& client, const std::string& body, size_t index,
-                     Accepted& accepted) {
-    const auto answer = client.post("/v1/jobs", body);
-    if (answer && (answer->status == 200 || answer->status == 202)) {
-      accepted.add(Json::parse(answer->body)["id"], index);
-      std::this_thread::sleep_for(400ms);
+  static constexpr size_t kUnderWay = 4;
+
+  void work(int number) {
+    for (int i = 0; !done_; ++i) {
+      const size_t index = static_cast<size_t>(number * 5 + i) % requests().size();
+      Json body = requests()[index];
+      body["client_key"] = "client " + std::to_string(number) + " job " + std::to_string(i);
+      while (!done_ && !submit(body.dump(), index)) std::this_thread::sleep_for(50ms);
+      while (!done_ && under_way_.size() > kUnderWay && !is_done(under_way_.front()))
+        std::this_thread::sleep_for(50ms);
+      if (under_way_.size() > kUnderWay) under_way_.pop_front();
+    }
+  }
+
+  bool submit(const std::string& body, size_t index) {
+    const auto answer = http_.post("/v1/jobs", body);
+    if (!answer) return false;
+    if (answer->status == 200 || answer->status == 202) {
+      under_way_.push_back(Json::parse(answer->body)["id"]);
+      accepted_.add(under_way_.back(), index);
       return true;
     }
-    if (answer && answer->status != 429 && answer->status != 503)
+    if (answer->status != 429 && answer->status != 503)
       ADD_FAILURE() << answer->status << " " << answer->body;
-    std::this_thread::sleep_for(50ms);
     return false;
   }
 
+  bool is_done(const std::string& id) {
+    const auto answer = http_.get("/v1/jobs/" + id);
+    return answer && answer->body.find("\"state\":\"succeeded\"") != std::string::npos;
+  }
+
+  HttpClient http_;
+  Accepted& accepted_;
+  const std::atomic<bool>& done_;
+  std::deque<std::string> under_way_;
   std::thread thread_;
 };
 
