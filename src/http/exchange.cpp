@@ -9,8 +9,11 @@ class Exchange::Sink final : public Reply::Sink {
  public:
   explicit Sink(std::shared_ptr<Exchange> exchange) : exchange_(std::move(exchange)) {}
   ~Sink() override {
-    exchange_->send(error_response(problem(500, "[server] the request was dropped unanswered"),
-                                   exchange_->form_));
+    // Who waited and went is no fault of ours: it is in logs and metrics as that.
+    const Problem why = exchange_->closed()
+                            ? problem(499, "[request] the client went before its answer")
+                            : problem(500, "[server] the request was dropped unanswered");
+    exchange_->send(error_response(why, exchange_->form_));
   }
   void send(Response response) override { exchange_->send(std::move(response)); }
   void on_close(std::function<void()> gone) override { exchange_->on_close(std::move(gone)); }

@@ -226,6 +226,16 @@ TEST(ServerLimits, HandlersMayAnswerLaterOrNever) {
   leaver.close();
   for (int i = 0; i < 500 && gone == 0; ++i) std::this_thread::sleep_for(10ms);
   EXPECT_EQ(gone, 1);
+  // A client that goes is no fault of the server's.
+  const auto count_of = [&](const char* route, int status) {
+    const auto requests = server.metrics.totals().requests;
+    const auto found = requests.find({"GET", route, status});
+    return found == requests.end() ? uint64_t{0} : found->second;
+  };
+  for (int i = 0; i < 500 && count_of("/waits", 499) == 0; ++i) std::this_thread::sleep_for(10ms);
+  EXPECT_EQ(count_of("/waits", 499), 1u);
+  EXPECT_EQ(count_of("/waits", 500), 0u);
+  EXPECT_EQ(count_of("/never", 500), 1u);
 }
 
 TEST(ServerLimits, EveryErrorKindHasItsStatus) {

@@ -77,7 +77,7 @@ class Client {
   ~Client() { thread_.join(); }
 
  private:
-  static constexpr size_t kUnderWay = 4;
+  static constexpr size_t kUnderWay = 8;
 
   void work(int number) {
     for (int i = 0; !done_; ++i) {
@@ -186,7 +186,7 @@ TEST(Crash, NoAcceptedJobIsLostOrEndsDifferently) {
     for (int i = 0; i < 4; ++i)
       clients.push_back(std::make_unique<Client>(port, i, accepted, done));
     for (int round = 0; round < rounds && !::testing::Test::HasFailure(); ++round) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(20 + random() % 1000));
+      std::this_thread::sleep_for(std::chrono::milliseconds(20 + random() % 2000));
       const std::vector<pid_t> workers = server->children();
       if (random() % 4 == 0 && !workers.empty()) {
         ::kill(workers[random() % workers.size()], SIGKILL);
