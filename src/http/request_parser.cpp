@@ -15,6 +15,9 @@ namespace bhttp = boost::beast::http;
 
 /// Behind the head nothing but chunk framing and trailers may be left untaken, and those are short.
 constexpr size_t kMaxFraming = 4096;
+/// The end of a chunked body, "0\r\n\r\n", is taken at once or not at all, so there is always this
+/// much to come. Beast 1.74 asserts it and does not wait for it where the first chunk is the last.
+constexpr size_t kLeastFraming = 5;
 
 /// A body that grows as bytes come, whatever length was announced, up to its limit.
 struct BoundedBody {
@@ -125,6 +128,7 @@ struct RequestParser::Impl {
     while (state == State::kHead || state == State::kBody) {
       const std::string_view rest = bytes.substr(taken);
       if (rest.empty()) break;
+      if (state == State::kBody && head.chunked && rest.size() < kLeastFraming) break;
       beast::error_code error;
       taken += parser.put(boost::asio::const_buffer(rest.data(), rest.size()), error);
       if (error == bhttp::error::need_more) {

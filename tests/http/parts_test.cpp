@@ -74,6 +74,21 @@ TEST(Parser, TakesBytesOneByOne) {
   EXPECT_EQ(text.substr(used), "GET /next");
 }
 
+TEST(Parser, TakesAnEmptyChunkedBodyByteByByte) {
+  const std::string text =
+      "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+  RequestParser parser;
+  std::string pending;
+  for (const char c : text) {
+    pending += c;
+    pending.erase(0, parser.put(pending));
+    if (parser.state() == RequestParser::State::kBody) parser.allow_body(100);
+  }
+  EXPECT_EQ(parser.state(), RequestParser::State::kDone);
+  EXPECT_EQ(parser.take_body(), "");
+  EXPECT_TRUE(pending.empty());
+}
+
 RequestHead head_of(std::string method, Fields headers) {
   RequestHead head;
   head.method = std::move(method);
