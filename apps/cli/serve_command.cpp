@@ -78,18 +78,10 @@ class StopSignal {
   int fd_ = -1;
 };
 
-uint64_t machine_memory_bytes() {
-  const long pages = ::sysconf(_SC_PHYS_PAGES), size = ::sysconf(_SC_PAGE_SIZE);
-  return pages > 0 && size > 0 ? static_cast<uint64_t>(pages) * static_cast<uint64_t>(size) : 0;
-}
-
 std::vector<std::unique_ptr<Worker>> make_workers(const http::ServeConfig& config,
                                                   const Catalogue& catalogue, http::Log& log) {
   const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   const std::vector<http::WorkerConfig> rows = http::worker_configs(config, cores);
-  const size_t shares = std::max<size_t>(1, rows.size());
-  const uint64_t memory =
-      config.memory_limit ? static_cast<uint64_t>(config.memory_limit) : machine_memory_bytes();
   for (const std::string& name : config.warm_up) catalogue.model(name);  // throws for unknown ones
   std::vector<std::unique_ptr<Worker>> workers;
   for (const http::WorkerConfig& row : rows) {
@@ -97,8 +89,8 @@ std::vector<std::unique_ptr<Worker>> make_workers(const http::ServeConfig& confi
     settings.device = row.device;
     settings.threads = static_cast<int>(row.threads);
     settings.max_concurrent = static_cast<int>(row.max_concurrent);
-    settings.memory_limit_bytes = memory / shares;
-    settings.model_memory_bytes = static_cast<uint64_t>(config.model_memory) / shares;
+    settings.memory_limit_bytes = http::worker_memory_bytes(config);
+    settings.model_memory_bytes = static_cast<uint64_t>(config.model_memory) / rows.size();
     settings.warm_up = config.warm_up;
     WorkerProcessOptions options;
     options.name = row.name;

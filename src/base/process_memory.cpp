@@ -1,5 +1,7 @@
 #include "base/process_memory.h"
 
+#include <unistd.h>
+
 #include <cstdio>
 
 namespace tintype {
@@ -25,5 +27,10 @@ uint64_t status_bytes(const char* format) {
 uint64_t peak_resident_bytes() { return status_bytes("VmHWM: %llu"); }
 
 uint64_t resident_bytes() { return status_bytes("VmRSS: %llu"); }
+
+uint64_t physical_memory_bytes() {
+  const long pages = ::sysconf(_SC_PHYS_PAGES), size = ::sysconf(_SC_PAGE_SIZE);
+  return pages > 0 && size > 0 ? static_cast<uint64_t>(pages) * static_cast<uint64_t>(size) : 0;
+}
 
 }  // namespace tintype

@@ -1,9 +1,8 @@
 #include "engine/resident_model.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 
+#include "base/process_memory.h"
 #include "base/text.h"
 #include "pipelines/resolve_settings.h"
 
@@ -23,11 +22,6 @@ ComponentInfo describe(const Component& component, const PackedPart& packed) {
           .stored_layers = packed.count.stored_layers,
           .stored_parameters = packed.count.stored_parameters,
           .weight_bytes = packed.bytes};
-}
-
-uint64_t physical_memory_bytes() {
-  const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGE_SIZE);
-  return pages > 0 && size > 0 ? static_cast<uint64_t>(pages) * static_cast<uint64_t>(size) : 0;
 }
 
 enum class Fit { kNot, kInBands, kWhole };

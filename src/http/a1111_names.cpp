@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "http/ascii.h"
 #include "http/json_members.h"
 #include "tintype/text_to_image.h"
 
@@ -32,13 +33,6 @@ struct LatentMode {
 };
 constexpr LatentMode kLatentModes[] = {{"Latent", "latent"},
                                        {"Latent (bicubic)", "latent-bicubic"}};
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return result;
-}
 
 /// Letters and digits in lower case, "++" as "pp": how names are compared.
 std::string folded(std::string_view name) {

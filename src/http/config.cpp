@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "base/process_memory.h"
 #include "base/text.h"
 
 namespace tintype::http {
@@ -280,6 +281,12 @@ RequestLimits request_limits(const ServeConfig& config) {
   limits.max_image_bytes = static_cast<uint64_t>(config.max_image_bytes);
   limits.max_adapters = static_cast<size_t>(config.max_adapters);
   return limits;
+}
+
+uint64_t worker_memory_bytes(const ServeConfig& config) {
+  const uint64_t all =
+      config.memory_limit ? static_cast<uint64_t>(config.memory_limit) : physical_memory_bytes();
+  return all / std::max<size_t>(1, config.workers.size());
 }
 
 std::vector<WorkerConfig> worker_configs(const ServeConfig& config, int cores) {

@@ -115,5 +115,7 @@ CatalogueOptions catalogue_options(const ServeConfig& config);
 RequestLimits request_limits(const ServeConfig& config);
 /// With names and threads filled in: the cores are shared out among those that leave it open.
 std::vector<WorkerConfig> worker_configs(const ServeConfig& config, int cores);
+/// Each worker's equal share of memory_limit, or of what the machine has.
+uint64_t worker_memory_bytes(const ServeConfig& config);
 
 }  // namespace tintype::http

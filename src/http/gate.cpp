@@ -7,18 +7,12 @@
 #include "base/base64.h"
 #include "base/check.h"
 #include "base/text.h"
+#include "http/ascii.h"
 
 namespace tintype::http {
 namespace {
 
 constexpr uint64_t kMaxKeyBytes = 4096;
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
-}
 
 /// "LOCALHOST:7860" -> "localhost", "[::1]:7860" -> "[::1]"
 std::string host_name(std::string_view authority) {

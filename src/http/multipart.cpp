@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "http/ascii.h"
 
 namespace tintype::http {
 namespace {
@@ -13,14 +14,6 @@ constexpr std::string_view kWhere = "body";
 constexpr std::string_view kLineEnd = "\r\n";
 /// RFC 2046 5.1.1
 constexpr size_t kMaxBoundary = 70;
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(), [](char c) { return lower(c); });
-  return result;
-}
 
 std::string_view trimmed(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);

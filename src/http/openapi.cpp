@@ -1,16 +1,11 @@
 #include "http/openapi.h"
 
+#include "http/ascii.h"
+
 #include <algorithm>
 
 namespace tintype::http {
 namespace {
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
-}
 
 /// "GET", "/v1/jobs/{id}" -> "get_v1_jobs_id"
 std::string operation_id(const Route& route) {

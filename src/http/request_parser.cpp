@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/check.h"
+#include "http/ascii.h"
 
 namespace tintype::http {
 namespace {
@@ -48,13 +49,6 @@ struct BoundedBody {
     value_type& value_;
   };
 };
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
-}
 
 std::string_view view(beast::string_view text) { return {text.data(), text.size()}; }
 

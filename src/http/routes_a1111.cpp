@@ -178,15 +178,16 @@ Response png_info(const A1111Routes& routes, const Request& request) {
 }
 
 Response memory(const A1111Routes& routes, const Request&) {
-  const auto pages = static_cast<double>(sysconf(_SC_PHYS_PAGES));
   const auto free_pages = static_cast<double>(sysconf(_SC_AVPHYS_PAGES));
   const auto page = static_cast<double>(sysconf(_SC_PAGESIZE));
   uint64_t used = 0;
   for (const WorkerStatus& worker : routes.services.context.runtime->stats().workers)
     used += worker.resident_bytes;
-  return json_answer(
-      {{"ram", {{"free", free_pages * page}, {"used", used}, {"total", pages * page}}},
-       {"cuda", {{"error", "no GPU is used"}}}});
+  return json_answer({{"ram",
+                       {{"free", free_pages * page},
+                        {"used", used},
+                        {"total", static_cast<double>(physical_memory_bytes())}}},
+                      {"cuda", {{"error", "no GPU is used"}}}});
 }
 
 struct List {

@@ -1,7 +1,5 @@
 #include "worker/executor.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -24,14 +22,10 @@ constexpr auto kBetweenReports = std::chrono::milliseconds(20);
 /// Before a step's record: which picture of the job it belongs to.
 constexpr size_t kPictureBytes = 4;
 
-uint64_t machine_bytes() {
-  const long pages = ::sysconf(_SC_PHYS_PAGES), size = ::sysconf(_SC_PAGE_SIZE);
-  return pages > 0 && size > 0 ? static_cast<uint64_t>(pages) * static_cast<uint64_t>(size) : 0;
-}
-
 uint64_t model_budget(const WorkerSettings& settings) {
   if (settings.model_memory_bytes) return settings.model_memory_bytes;
-  const uint64_t all = settings.memory_limit_bytes ? settings.memory_limit_bytes : machine_bytes();
+  const uint64_t all =
+      settings.memory_limit_bytes ? settings.memory_limit_bytes : physical_memory_bytes();
   return all ? static_cast<uint64_t>(static_cast<double>(all) * kModelShare) : UINT64_MAX / 2;
 }
 
