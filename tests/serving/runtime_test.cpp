@@ -11,22 +11,7 @@
 namespace tintype {
 namespace {
 
-class RuntimeTest : public ::testing::Test {
- protected:
-  RuntimeTest() { options_.store = folder_.path() / "jobs.sqlite"; }
-  void open(int capacity = 1) {
-    worker_ = std::make_shared<PlayedWorker>(capacity);
-    runtime_.reset();
-    runtime_ = std::make_unique<JobRuntime>(options_, played({worker_}));
-  }
-  JobId submit(const JobSpec& spec) { return runtime_->submit(spec).job->id; }
-  SharedSnapshot find(const JobId& id) { return runtime_->find(id); }
-
-  TestFolder folder_;
-  RuntimeOptions options_;
-  std::shared_ptr<PlayedWorker> worker_;
-  std::unique_ptr<JobRuntime> runtime_;
-};
+class RuntimeTest : public PlayedRuntimeTest {};
 
 TEST_F(RuntimeTest, AJobGoesFromSubmissionToItsResult) {
   open();

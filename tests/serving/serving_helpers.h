@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "image/test_folder.h"
 #include "serving/job_runtime.h"
 #include "serving/worker_process.h"
 
@@ -147,5 +148,24 @@ inline bool wait_for_state(const JobRuntime& runtime, const JobId& id, JobState 
     return job && job->state == state;
   });
 }
+
+/// A runtime over a store of its own and one played worker.
+class PlayedRuntimeTest : public ::testing::Test {
+ protected:
+  PlayedRuntimeTest() { options_.store = folder_.path() / "jobs.sqlite"; }
+  /// Again: as a server that was ended and started.
+  void open(int capacity = 1) {
+    runtime_.reset();
+    worker_ = std::make_shared<PlayedWorker>(capacity);
+    runtime_ = std::make_unique<JobRuntime>(options_, played({worker_}));
+  }
+  JobId submit(const JobSpec& spec) { return runtime_->submit(spec).job->id; }
+  SharedSnapshot find(const JobId& id) { return runtime_->find(id); }
+
+  TestFolder folder_;
+  RuntimeOptions options_;
+  std::shared_ptr<PlayedWorker> worker_;
+  std::unique_ptr<JobRuntime> runtime_;
+};
 
 }  // namespace tintype
