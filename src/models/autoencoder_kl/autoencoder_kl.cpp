@@ -16,6 +16,29 @@ Tensor picture_rows(const Tensor& x, int64_t first, int64_t last) {
   return rows.reshape(Shape{1, last - first, x.dim(2), x.dim(3)});
 }
 
+/// What `compute` makes of a picture of `rows` rows, band by band: of rows [top, bottom), which are
+/// the band's own and up to `halo` beside them, it makes `scale` rows each, or nothing while the
+/// pass only learns moments. Passes are made until all moments are known.
+template <typename Compute>
+Tensor in_bands(int64_t rows, int64_t band_rows, int64_t halo, int64_t scale,
+                const Compute& compute) {
+  nn::BandMoments moments;
+  Tensor joined;
+  do {
+    for (int64_t row = 0; row < rows; row += band_rows) {
+      const int64_t end = std::min(row + band_rows, rows);
+      const int64_t top = std::max<int64_t>(row - halo, 0), bottom = std::min(end + halo, rows);
+      moments.begin_band(bottom - top, row - top, end - top);
+      const Tensor band = compute(top, bottom, moments);
+      if (!band.defined()) continue;
+      const Tensor own = picture_rows(band, (row - top) * scale, (end - top) * scale);
+      const Tensor lines = own.reshape(Shape{own.dim(1), own.dim(2), own.dim(3)});
+      joined = joined.defined() ? ops::concat_first(joined, lines) : lines;
+    }
+  } while (moments.end_pass());
+  return joined.reshape(Shape{1, joined.dim(0), joined.dim(1), joined.dim(2)});
+}
+
 nn::ResnetBlock2D::Options resnet_options(const AutoencoderKlConfig& c, int64_t in, int64_t out) {
   return {.in_channels = in,
           .out_channels = out,
@@ -229,25 +252,14 @@ Tensor AutoencoderKl::decode_in_bands(const Tensor& latents, const CodecBands& b
 
   const int64_t rows = whole.dim(1), halo = decoder_.halo(first);
   const int64_t pixels = latents.dim(1) * traits_.factor / rows;  // per row of `whole`
-  nn::BandMoments moments;
-  Tensor picture;
-  do {
-    for (int64_t row = 0; row < rows; row += bands.rows) {
-      const int64_t end = std::min(row + bands.rows, rows);
-      const int64_t top = std::max<int64_t>(row - halo, 0), bottom = std::min(end + halo, rows);
-      moments.begin_band(bottom - top, row - top, end - top);
-      Tensor band = picture_rows(whole, top, bottom);
-      for (size_t i = first; i < levels && band.defined(); ++i)
-        band = decoder_.level(i, std::move(band), &moments, nullptr);
-      if (!band.defined()) continue;
-      band = decoder_.end(band, &moments);
-      if (moments.enough()) continue;
-      const Tensor own = picture_rows(band, (row - top) * pixels, (end - top) * pixels);
-      const Tensor lines = own.reshape(Shape{own.dim(1), own.dim(2), own.dim(3)});
-      picture = picture.defined() ? ops::concat_first(picture, lines) : lines;
-    }
-  } while (moments.end_pass());
-  return picture.reshape(Shape{1, picture.dim(0), picture.dim(1), picture.dim(2)});
+  return in_bands(rows, bands.rows, halo, pixels,
+                  [&](int64_t top, int64_t bottom, nn::BandMoments& moments) {
+                    Tensor band = picture_rows(whole, top, bottom);
+                    for (size_t i = first; i < levels && band.defined(); ++i)
+                      band = decoder_.level(i, std::move(band), &moments, nullptr);
+                    if (band.defined()) band = decoder_.end(band, &moments);
+                    return moments.enough() ? Tensor() : band;
+                  });
 }
 
 Tensor AutoencoderKl::Encoder::level(size_t i, Tensor h, nn::BandMoments* bands,
@@ -304,23 +316,14 @@ Tensor AutoencoderKl::encode_in_bands(const Tensor& picture, const CodecBands& b
   const size_t banded = levels - static_cast<size_t>(bands.whole_levels);
   const int64_t pixels = int64_t{1} << std::min(banded, levels - 1);  // per row where bands end
   const int64_t rows = picture.dim(1) / pixels, halo = encoder_.halo(banded);
-  nn::BandMoments moments;
-  Tensor features;
-  do {
-    for (int64_t row = 0; row < rows; row += bands.rows) {
-      const int64_t end = std::min(row + bands.rows, rows);
-      const int64_t top = std::max<int64_t>(row - halo, 0), bottom = std::min(end + halo, rows);
-      moments.begin_band(bottom - top, row - top, end - top);
-      Tensor band = encoder_.conv_in.forward(picture_rows(picture, top * pixels, bottom * pixels));
-      for (size_t i = 0; i < banded && band.defined(); ++i)
-        band = encoder_.level(i, std::move(band), &moments, nullptr);
-      if (!band.defined()) continue;
-      const Tensor own = picture_rows(band, row - top, end - top);
-      const Tensor lines = own.reshape(Shape{own.dim(1), own.dim(2), own.dim(3)});
-      features = features.defined() ? ops::concat_first(features, lines) : lines;
-    }
-  } while (moments.end_pass());
-  features = features.reshape(Shape{1, features.dim(0), features.dim(1), features.dim(2)});
+  Tensor features = in_bands(
+      rows, bands.rows, halo, 1, [&](int64_t top, int64_t bottom, nn::BandMoments& moments) {
+        Tensor band =
+            encoder_.conv_in.forward(picture_rows(picture, top * pixels, bottom * pixels));
+        for (size_t i = 0; i < banded && band.defined(); ++i)
+          band = encoder_.level(i, std::move(band), &moments, nullptr);
+        return band;
+      });
   for (size_t i = banded; i < levels; ++i)
     features = encoder_.level(i, std::move(features), nullptr, nullptr);
   const Tensor h = encoder_.end(std::move(features), nullptr);
